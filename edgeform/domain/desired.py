@@ -1,0 +1,28 @@
+"""What one device should be: the generation, its drivers, and how the change is to be confirmed."""
+
+from dataclasses import dataclass, field
+
+from edgeform.domain.artifacts import LockedArtifact
+from edgeform.domain.drivers import DriverTuple
+from edgeform.domain.site import SecretRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """One device's wanted state, fully resolved.
+
+    Args:
+        generation_digest: digest of `manifest`, the canonical JSON of the generation manifest.
+        artifacts: what the manifest lists, with sizes and requirements.
+        tool: digest of the device tool this controller ships.
+    """
+
+    device: str
+    generation_digest: str
+    manifest: str
+    artifacts: tuple[LockedArtifact, ...]
+    drivers: DriverTuple
+    secrets: tuple[tuple[str, SecretRef], ...] = ()
+    tool: str = ""
+    reasons: tuple[tuple[str, str], ...] = field(default=())
+    """(model or pipeline, why this variant)."""
