@@ -70,18 +70,17 @@ def check_required(clock: Clock, floor: TimeFloor) -> None:
     if not clock.is_required or floor.freshness == KNOWN:
         return
     raise Stale(
-        f"This site demands a trusted clock (require_clock), and this device has none: its clock "
-        f"says {as_text(clock.now_s)}, the newest time it has proof of is {as_text(floor.floor_s)}. "
-        "How fresh the metadata is cannot be known, so nothing new is installed; what runs keeps "
-        "running.",
-        code="clock-unknown",
+        "This site demands a trusted clock (require_clock), and this device has none.",
+        detail=f"Its clock says {as_text(clock.now_s)}; the newest time it has proof of is "
+        f"{as_text(floor.floor_s)}. How fresh the metadata is cannot be known, so nothing new is "
+        "installed; what runs keeps running.",
         hint="Let the device synchronise its time (NTP, or a battery-backed clock), then try again:\n"
         "    timedatectl status",
     )
 
 
 def read_clock(*, built_s: int, is_required: bool = False) -> Clock:
-    """This machine's clock, and whether anything vouches for it."""
+    """The clock of this machine, and whether anything vouches for it."""
     now_s = int(time.time())
     is_vouched = _kernel_is_synchronised() or _rtc_agrees(now_s)
     return Clock(built_s, now_s, is_vouched=is_vouched, is_required=is_required)

@@ -142,7 +142,7 @@ def _add(left: _Point, right: _Point) -> _Point:
 
 
 def _sum_of_products(u: int, v: int, q: _Point) -> _Point:
-    """u * G + v * Q, both walked at once (Shamir's trick): half the doublings."""
+    """The point u * G + v * Q, both walked at once (Shamir's trick): half the doublings."""
     g: _Point = (GX, GY, 1)
     addend = (_INFINITY, g, q, _add(g, q))
     total = _INFINITY

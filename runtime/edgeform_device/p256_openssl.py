@@ -6,7 +6,7 @@ disagree if one is broken, so a disagreement is a refusal and never a vote.
 
 import os
 import shutil
-import subprocess  # noqa: S404 - openssl is the point of this module
+import subprocess
 import tempfile
 from typing import IO, Optional
 
@@ -97,10 +97,10 @@ def cross_checked(first: p256.Verify, second: Optional[p256.Verify]) -> p256.Ver
         if mine != theirs:
             raise NotTrusted(
                 "Two verifiers disagree about one signature: edgeform says "
-                f"{_verdict(mine)}, openssl says {_verdict(theirs)}. One of them is broken, so "
-                "nothing that this signature covers can be trusted.",
-                code="verifiers-disagree",
-                hint="Nothing was changed. Check the device's openssl and the device tool:\n"
+                f"{_verdict(mine)}, openssl says {_verdict(theirs)}.",
+                detail="One of them is broken, so nothing that this signature covers can be trusted. "
+                "Nothing was changed.",
+                hint="Check the device's openssl and the device tool:\n"
                 "    openssl version\n"
                 "    edgeform-device selftest",
             )
@@ -119,7 +119,7 @@ def _readable(content: bytes) -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         stream: IO[bytes] = os.fdopen(os.memfd_create("edgeform-verify"), "w+b")
     else:
-        stream = tempfile.TemporaryFile()
+        stream = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     stream.write(content)
     stream.flush()
     stream.seek(0)
@@ -132,8 +132,8 @@ def _verdict(is_good: bool) -> str:  # noqa: FBT001 - the verdict is the argumen
 
 def _no_answer(executable: str, why: str) -> NotTrusted:
     return NotTrusted(
-        f"{executable} gave no verdict on a signature: {why}. Where openssl is present both "
-        "verifiers must agree, so silence is a refusal.",
-        code="verifier-silent",
-        hint="Nothing was changed. Try again; if it stays, see what openssl says:\n    openssl version",
+        f"{executable} gave no verdict on a signature: {why}.",
+        detail="Where openssl is present both verifiers must agree, so silence is a refusal. "
+        "Nothing was changed.",
+        hint="Try again; if it stays, see what openssl says:\n    openssl version",
     )
