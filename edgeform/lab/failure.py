@@ -1,19 +1,25 @@
 """What can go wrong with the lab itself, said so that its user can mend it."""
 
-from __future__ import annotations
+from typing import ClassVar
+
+from edgeform.errors import OutsideFailed, UsageError
 
 
-class LabError(Exception):
-    """The lab could not do what was asked; the message says what, why and what to do."""
+class LabError(OutsideFailed):
+    """The lab could not do what was asked, because of the machine it runs on."""
 
-    def __init__(self, summary: str, *, hint: str = "") -> None:
-        super().__init__(f"{summary}\n{hint}" if hint else summary)
-        self.summary = summary
-        self.hint = hint
+    summary: ClassVar[str] = "Lab failed"
+
+    def __str__(self) -> str:
+        return f"{self.detail}\n{self.hint}" if self.hint else self.detail
+
+
+class LabMisused(UsageError):
+    """The lab was asked for something that it does not have, such as an unknown device."""
 
 
 class CommandFailed(LabError):
-    """A program that the lab runs ended badly; its own words are in the message."""
+    """A program that the lab runs ended badly; its own words are the hint."""
 
     def __init__(self, command: tuple[str, ...], status: int, said: str) -> None:
         super().__init__(
@@ -23,3 +29,6 @@ class CommandFailed(LabError):
         self.command = command
         self.status = status
         self.said = said
+
+
+__all__ = ["CommandFailed", "LabError", "LabMisused"]
