@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgeform.lab.execution import wait_until
@@ -41,11 +42,19 @@ class CgroupMounts:
                 return "none"
 
 
-def mounts_of(mountinfo: str) -> CgroupMounts:
-    """The trees named by the text of /proc/self/mountinfo."""
+def mountinfo() -> str:
+    """What this process has mounted, as the kernel lists it; "" on other systems than Linux."""
+    try:
+        return Path("/proc/self/mountinfo").read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def mounts_of(text: str) -> CgroupMounts:
+    """The trees named by the text of a mountinfo file."""
     unified = ""
     legacy: dict[str, str] = {}
-    for line in mountinfo.splitlines():
+    for line in text.splitlines():
         before, _, after = line.partition(" - ")
         if not after:
             continue
@@ -161,7 +170,7 @@ def remove_tree(group: Path) -> None:
     """Remove a cgroup without processes, with all groups below it."""
     for below, _, _ in os.walk(group, topdown=False):
         # A v1 group stays busy for a moment after its last process.
-        wait_until(lambda at=Path(below): _removed(at), what=f"{below} to be free", timeout_s=10)
+        wait_until(partial(_removed, Path(below)), what=f"{below} to be free", timeout_s=10)
 
 
 def _removed(group: Path) -> bool:

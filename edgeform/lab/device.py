@@ -108,16 +108,6 @@ def checked_name(name: str) -> str:
     return name
 
 
-def devices_to_json(devices: tuple[LabDevice, ...]) -> str:
-    return json.dumps([asdict(device) for device in devices], indent=1) + "\n"
-
-
-def devices_from_json(text: str) -> tuple[LabDevice, ...]:
-    return tuple(
-        LabDevice(**{**fields, "kind": LabKind(fields["kind"])}) for fields in json.loads(text)
-    )
-
-
 def options_to_json(options: DeviceOptions) -> str:
     return json.dumps(asdict(options))
 
@@ -131,8 +121,10 @@ def options_from_json(text: str) -> DeviceOptions:
     return DeviceOptions(**fields)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace the file in one step: whoever reads it sees the old or the new text."""
     fresh = path.with_name(f".{path.name}.tmp")
+    fresh.touch()
+    fresh.chmod(mode)
     fresh.write_text(text)
     fresh.replace(path)

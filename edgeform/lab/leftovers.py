@@ -9,9 +9,10 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from edgeform.lab.cgroup import CgroupMounts, groups_of_lab, mounts_of, remove_tree
+from edgeform.lab.cgroup import CgroupMounts, groups_of_lab, mountinfo, mounts_of, remove_tree
 from edgeform.lab.execution import Progress, run, wait_until
 from edgeform.lab.failure import CommandFailed
 from edgeform.lab.network import UPLINK, LabNetwork
@@ -22,7 +23,8 @@ OWN_DIRECTORIES = ("devices", "disk")
 
 
 def process_start(pid: int) -> str:
-    """When a process started, in the kernel's ticks; "" if there is no such process.
+    """When a process started, in the kernel's ticks; "" if there is no such process, or only its
+    status is left for its parent to read.
 
     Together with the number it tells a process from a later one of the same number.
     """
@@ -30,7 +32,8 @@ def process_start(pid: int) -> str:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return text.rpartition(")")[2].split()[19]
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def remember(lab_id: str, directory: Path, owner_pid: int) -> None:
@@ -58,7 +61,7 @@ def sweep_dead(progress: Progress) -> None:
             owner = entry["owner_pid"]
             if owner and process_start(owner) != entry["owner_start"]:
                 progress(f"removing a lab that its owner left behind: {entry['directory']}")
-                cgroups = mounts_of(Path("/proc/self/mountinfo").read_text())
+                cgroups = mounts_of(mountinfo())
                 sweep(path.stem, Path(entry["directory"]), cgroups)
                 forget(path.stem)
 
@@ -71,7 +74,7 @@ def sweep(lab_id: str, directory: Path, cgroups: CgroupMounts) -> None:
         if switch.exists():
             switch.write_text("1")
             wait_until(
-                lambda at=group: "populated 0" in (at / "cgroup.events").read_text(),
+                partial(_is_empty, group),
                 what=f"the processes of the lab in {directory}",
                 timeout_s=30,
             )
@@ -97,10 +100,14 @@ def sweep(lab_id: str, directory: Path, cgroups: CgroupMounts) -> None:
         directory.rmdir()
 
 
-def mount_points_below(mountinfo: str, directory: Path) -> tuple[str, ...]:
-    """Mount points under a directory, the innermost first."""
+def _is_empty(group: Path) -> bool:
+    return "populated 0" in (group / "cgroup.events").read_text()
+
+
+def mount_points_below(text: str, directory: Path) -> tuple[str, ...]:
+    """Mount points under a directory, the innermost first; `text` is a mountinfo file's."""
     points = []
-    for line in mountinfo.splitlines():
+    for line in text.splitlines():
         # The kernel writes blanks in paths as octal escapes.
         point = line.split()[4].encode().decode("unicode_escape")
         if Path(point).is_relative_to(directory):
@@ -109,7 +116,7 @@ def mount_points_below(mountinfo: str, directory: Path) -> tuple[str, ...]:
 
 
 def _unmount_below(directory: Path) -> None:
-    for point in mount_points_below(Path("/proc/self/mountinfo").read_text(), directory):
+    for point in mount_points_below(mountinfo(), directory):
         run(("umount", point))
 
 

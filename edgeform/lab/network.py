@@ -76,10 +76,7 @@ def subnet_candidates(lab_id: str, taken: tuple[str, ...]) -> tuple[int, ...]:
     Args:
         taken: destinations of the host's routes, as `ip route` prints them.
     """
-    occupied = []
-    for route in taken:
-        if route != "default":
-            occupied.append(ipaddress.ip_network(route, strict=False))
+    occupied = [ipaddress.ip_network(route, strict=False) for route in taken if route != "default"]
     start = int(lab_id, 16) % 256
     order = ((start + step) % 256 for step in range(256))
     return tuple(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeform.lab.cgroup import DeviceCgroup, mounts_of
+from edgeform.lab.cgroup import DeviceCgroup, mountinfo, mounts_of
 from edgeform.lab.device import (
     DeviceOptions,
     DiskKind,
@@ -79,7 +79,7 @@ class NspawnLab:
         self._owner_pid = owner_pid
         self._progress = progress
         self._lab_id = lab_id_of(str(self._directory))
-        self._cgroups = mounts_of(Path("/proc/self/mountinfo").read_text())
+        self._cgroups = mounts_of(mountinfo())
         self._plans: dict[str, DevicePlan] = {}
         self._placement: Placement | None = None
         self._power: dict[str, subprocess.Popen[bytes]] = {}
@@ -329,9 +329,7 @@ class NspawnLab:
         if plan.options.store_mb and plan.options.store_kind is DiskKind.EXT4:
             run(("truncate", f"--size={plan.options.store_mb}M", str(plan.store_image)))
             run(("mkfs.ext4", "-q", "-F", "-m", "0", str(plan.store_image)))
-        plan.cgroup.create(
-            memory_mb=plan.options.memory_mb, cpu_percent=plan.options.cpu_percent
-        )
+        plan.cgroup.create(memory_mb=plan.options.memory_mb, cpu_percent=plan.options.cpu_percent)
         run(prepare_command(plan), stdin=passwords(plan).encode())
 
     def _start(self, plan: DevicePlan) -> None:

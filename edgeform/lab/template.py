@@ -159,7 +159,9 @@ def apt_options(apt_config_dump: str) -> tuple[str, ...]:
     return tuple(
         line.strip()
         for line in apt_config_dump.splitlines()
-        if line.startswith("Acquire::") and '""' not in line and any(w in line.lower() for w in wanted)
+        if line.startswith("Acquire::")
+        and '""' not in line
+        and any(w in line.lower() for w in wanted)
     )
 
 
