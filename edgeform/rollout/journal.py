@@ -50,7 +50,7 @@ class Turn:
 
 
 class Journal:
-    """The journal of one working directory. Not shared between threads: the run's own thread writes.
+    """The journal of one working directory. Threads may share it: each method is one statement or locked.
 
     Raises:
         JournalUnusable: the file is from a newer edgeform, or not a journal.
