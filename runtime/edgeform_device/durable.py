@@ -17,6 +17,7 @@ TMP = ".tmp"
 RESERVE_BYTES = 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class Disk:
@@ -35,13 +36,19 @@ class Disk:
         self._say = say
         self.reserve_freed = False
 
-    # The system calls, one method each.
+    # The system calls, one method each, and nothing else touches the file system.
 
     def sys_open(self, path: str, flags: int, mode: int = 0o600) -> int:
         return os.open(path, flags | os.O_CLOEXEC, mode)
 
     def sys_write(self, fd: int, content: bytes) -> int:
         return os.write(fd, content)
+
+    def sys_pread(self, fd: int, size_bytes: int, offset: int) -> bytes:
+        return os.pread(fd, size_bytes, offset)
+
+    def sys_size(self, fd: int) -> int:
+        return os.fstat(fd).st_size
 
     def sys_truncate(self, fd: int, size_bytes: int) -> None:
         os.ftruncate(fd, size_bytes)
@@ -64,6 +71,9 @@ class Disk:
     def sys_symlink(self, target: str, path: str) -> None:
         os.symlink(target, path)
 
+    def sys_readlink(self, path: str) -> str:
+        return os.readlink(path)
+
     def sys_link(self, source: str, path: str) -> None:
         os.link(source, path)
 
@@ -73,36 +83,48 @@ class Disk:
     def sys_rmdir(self, path: str) -> None:
         os.rmdir(path)
 
-    # Reading: never durable, never retried.
+    def sys_listdir(self, path: str) -> List[str]:
+        return os.listdir(path)
+
+    def sys_lstat_mode(self, path: str) -> int:
+        return os.lstat(path).st_mode
+
+    # Reading: never retried; what is not there is None or empty.
 
     def read(self, path: str) -> Optional[bytes]:
         """The bytes of a file; None where there is no such file."""
         try:
-            with open(path, "rb") as stream:
-                return stream.read()
-        except (FileNotFoundError, NotADirectoryError):
+            fd = self.sys_open(path, os.O_RDONLY)
+        except _ABSENT:
             return None
+        try:
+            return self.sys_pread(fd, self.sys_size(fd), 0)
+        finally:
+            self.sys_close(fd)
 
     def read_link(self, path: str) -> Optional[str]:
         """What a symbolic link says; None where there is no link."""
-        try:
-            return os.readlink(path)
-        except FileNotFoundError:
-            return None
-        except OSError as exc:
-            if exc.errno == errno.EINVAL:
-                return None
-            raise
+        return self.sys_readlink(path) if stat.S_ISLNK(self._mode(path)) else None
 
     def names(self, path: str) -> List[str]:
         """The sorted names in a directory; none where there is no such directory."""
         try:
-            return sorted(os.listdir(path))
-        except (FileNotFoundError, NotADirectoryError):
+            return sorted(self.sys_listdir(path))
+        except _ABSENT:
             return []
 
     def exists(self, path: str) -> bool:
-        return os.path.lexists(path)
+        """Whether anything has this name; a link counts wherever it leads."""
+        return self._mode(path) != 0
+
+    def is_dir(self, path: str) -> bool:
+        return stat.S_ISDIR(self._mode(path))
+
+    def _mode(self, path: str) -> int:
+        try:
+            return self.sys_lstat_mode(path)
+        except _ABSENT:
+            return 0
 
     # Changing.
 
@@ -126,7 +148,7 @@ class Disk:
 
     def publish(self, tmp: str, path: str) -> None:
         """Give an already written file (or whole tree) its final name; its bytes are synced first."""
-        if stat.S_ISDIR(os.lstat(tmp).st_mode):
+        if self.is_dir(tmp):
             self.sync_tree(tmp)
         else:
             self.sync_file(tmp)
@@ -138,7 +160,7 @@ class Disk:
 
         def attempt() -> None:
             # A cut between symlink and rename leaves one behind, and symlink() never overwrites.
-            if os.path.lexists(tmp):
+            if self.exists(tmp):
                 self.sys_unlink(tmp)
             self.sys_symlink(target, tmp)
             self.sys_rename(tmp, path)
@@ -176,13 +198,13 @@ class Disk:
 
         The tree disappears from its name first, so that a cut never leaves half of it there.
         """
-        if not os.path.lexists(path):
+        if not self.exists(path):
             return False
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
+        if not self.is_dir(path):
             return self.remove(path)
         gone = path if path.endswith(TMP) else path + TMP
         if gone != path:
-            if os.path.lexists(gone):
+            if self.exists(gone):
                 self._unlink_below(gone)
             self.sys_rename(path, gone)
             self.sync_dir(os.path.dirname(path))
@@ -192,7 +214,7 @@ class Disk:
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
         """Make a directory and its missing parents, each one synced into its parent."""
-        if os.path.isdir(path):
+        if self.is_dir(path):
             return
         parent = os.path.dirname(path)
         if parent and parent != path:
@@ -202,7 +224,7 @@ class Disk:
             try:
                 self.sys_mkdir(path, mode)
             except FileExistsError:
-                if not os.path.isdir(path):
+                if not self.is_dir(path):
                     raise
 
         self._spending_reserve(attempt)
@@ -213,15 +235,14 @@ class Disk:
 
         A line without its line feed was never acknowledged, so nothing that anybody relies on is lost.
         """
-        is_new = not os.path.lexists(path)
+        is_new = not self.exists(path)
 
         def attempt() -> None:
-            fd = self.sys_open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+            fd = self.sys_open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, mode)
             try:
-                whole = _whole_lines_bytes(fd)
-                if whole != os.fstat(fd).st_size:
+                whole = self._whole_lines_bytes(fd)
+                if whole != self.sys_size(fd):
                     self.sys_truncate(fd, whole)
-                os.lseek(fd, whole, os.SEEK_SET)
                 self._write_all(fd, line.rstrip(b"\n") + b"\n")
                 self.sys_fsync(fd)
             finally:
@@ -239,18 +260,20 @@ class Disk:
 
     def sync_tree(self, path: str) -> None:
         """Sync every file and directory below, the deepest first, then the directory itself."""
-        for where, _, files in os.walk(path, topdown=False):
-            for name in sorted(files):
-                full = os.path.join(where, name)
-                if not os.path.islink(full):
-                    self.sync_file(full)
-            self.sync_dir(where)
+        for name in self.names(path):
+            full = os.path.join(path, name)
+            mode = self._mode(full)
+            if stat.S_ISDIR(mode):
+                self.sync_tree(full)
+            elif stat.S_ISREG(mode):
+                self.sync_file(full)
+        self.sync_dir(path)
 
     # The reserve.
 
     def fill_reserve(self, size_bytes: int = RESERVE_BYTES) -> None:
         """Set the reserve aside again, if it is not there; a disk too full for it is left as it is."""
-        if self._reserve is None or os.path.lexists(self._reserve):
+        if self._reserve is None or self.exists(self._reserve):
             return
         tmp = self._reserve + TMP
         try:
@@ -265,7 +288,7 @@ class Disk:
         except OSError as exc:
             if exc.errno not in _NO_SPACE:
                 raise
-            if os.path.lexists(tmp):
+            if self.exists(tmp):
                 self.sys_unlink(tmp)
             return
         self.sys_rename(tmp, self._reserve)
@@ -281,7 +304,7 @@ class Disk:
         return attempt()
 
     def _free_reserve(self) -> bool:
-        if self._reserve is None or not os.path.lexists(self._reserve):
+        if self._reserve is None or not self.exists(self._reserve):
             return False
         self.sys_unlink(self._reserve)
         self.sync_dir(os.path.dirname(self._reserve))
@@ -303,25 +326,21 @@ class Disk:
             self.sys_close(fd)
 
     def _unlink_below(self, path: str) -> None:
-        for where, directories, files in os.walk(path, topdown=False):
-            for name in files:
-                self.sys_unlink(os.path.join(where, name))
-            for name in directories:
-                full = os.path.join(where, name)
-                if os.path.islink(full):
-                    self.sys_unlink(full)
-                else:
-                    self.sys_rmdir(full)
+        for name in self.names(path):
+            full = os.path.join(path, name)
+            if self.is_dir(full):
+                self._unlink_below(full)
+            else:
+                self.sys_unlink(full)
         self.sys_rmdir(path)
 
-
-def _whole_lines_bytes(fd: int) -> int:
-    """How many bytes of the file are lines that end in a line feed."""
-    end = os.fstat(fd).st_size
-    while end:
-        start = max(0, end - CHUNK_BYTES)
-        found = os.pread(fd, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
+    def _whole_lines_bytes(self, fd: int) -> int:
+        """How many bytes of the file are lines that end in a line feed."""
+        end = self.sys_size(fd)
+        while end:
+            start = max(0, end - CHUNK_BYTES)
+            found = self.sys_pread(fd, end - start, start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+        return 0
