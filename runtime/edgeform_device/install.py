@@ -30,7 +30,9 @@ def main(arguments: "List[str]", stream: "BinaryIO") -> "int":
             os.makedirs(prefix + folder, mode=0o755, exist_ok=True)
         content = stream.read(MAX_BYTES)
         if hashlib.sha256(content).hexdigest() != hex_digest:
-            return _refuse(12, "corrupt", "The device tool did not arrive whole; nothing was changed.")
+            return _refuse(
+                12, "corrupt", "The device tool did not arrive whole; nothing was changed."
+            )
         _write(path, content, 0o644)
         run = "exec python3 -I -S -B " + path + " --prefix " + prefix
         _write(prefix + "/bin/edgeform-device", ("#!/bin/sh\n" + run + ' "$@"\n').encode(), 0o755)
