@@ -2,7 +2,7 @@
 
 import sys
 
-if sys.version_info < (3, 8):
+if sys.version_info < (3, 8):  # noqa: UP036 - an old Python gets a sentence, not a trace
     print(
         '{"error": {"code": "python", "detail": "It is '
         + sys.version.split()[0]

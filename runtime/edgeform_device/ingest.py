@@ -1,8 +1,8 @@
 """Bytes come in: framed, resumable, proven against their digest before they have a name in the store.
 
 An unfinished blob waits in `incoming/.part/<hex>`. Whoever continues it names the offset; when it is
-whole, all of it is read again, so a part that was damaged meanwhile can only cost time. Metadata is kept as it came: the
-TUF client alone judges it.
+whole, all of it is read again, so a part that was damaged meanwhile can only cost time. Metadata is kept
+as it came: the TUF client alone judges it.
 """
 
 import hashlib

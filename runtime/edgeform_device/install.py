@@ -18,7 +18,7 @@ MAX_BYTES = 64 * 1024 * 1024
 
 def main(arguments: "List[str]", stream: "BinaryIO") -> "int":
     """Write `tool/<hex>.pyz` and `bin/edgeform-device`; 0, or the exit code of a printed refusal."""
-    if sys.version_info < (3, 8):
+    if sys.version_info < (3, 8):  # noqa: UP036 - this is where an old Python is told
         return _refuse(3, "python", "Python " + sys.version.split()[0] + " is older than 3.8.")
     prefix, digest = arguments
     hex_digest = digest.partition(":")[2]

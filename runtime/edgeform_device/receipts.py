@@ -7,7 +7,7 @@ damage is seen and recovery is not stopped by it.
 
 import os
 from dataclasses import dataclass, replace
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from edgeform_device.durable import Disk
 from edgeform_device.layout import Layout
@@ -15,6 +15,9 @@ from edgeform_device.signing import UNSIGNED, Signer
 from edgeform_wire import receipt as wire
 from edgeform_wire.errors import WireError
 from edgeform_wire.receipt import Receipt, SignedReceipt
+
+Check = Callable[[bytes, bytes], bool]
+"""(signature, message) -> whether the device's key made it."""
 
 TAIL_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -93,9 +96,7 @@ def faults(lines: List[bytes], public_key: Optional[str]) -> Tuple[Fault, ...]:
     Args:
         public_key: the device's, as PEM; without it signatures are not judged.
     """
-    from edgeform_device import p256  # noqa: PLC0415 - costs more than all the rest of this module
-
-    key = None if public_key is None else p256.load_public_key(public_key)
+    check = None if public_key is None else _check_with(public_key)
     found: List[Fault] = []
     seq, prev = 0, wire.GENESIS
     for number, line in enumerate(lines, 1):
@@ -109,27 +110,28 @@ def faults(lines: List[bytes], public_key: Optional[str]) -> Tuple[Fault, ...]:
             found.append(Fault(number, f"number {receipt.seq} follows {seq}"))
         elif receipt.prev != prev:
             found.append(Fault(number, "it does not follow the line before it"))
-        reason = _signature_fault(signed, key)
+        reason = _signature_fault(signed, check)
         if reason:
             found.append(Fault(number, reason))
         seq, prev = receipt.seq, receipt.chain_digest
     return tuple(found)
 
 
-def _signature_fault(signed: SignedReceipt, key: "Optional[object]") -> str:
-    from edgeform_device import p256  # noqa: PLC0415
-
+def _signature_fault(signed: SignedReceipt, check: Optional[Check]) -> str:
     if signed.receipt.signing == UNSIGNED:
         return "" if signed.signature is None else "it says unsigned and has a signature"
     if signed.signature is None:
         return f"it says signed by {signed.receipt.signing} and has no signature"
-    if key is None:
-        return ""
-    if not isinstance(key, p256.PublicKey):
-        raise AssertionError(type(key))
-    if not p256.verify(key, signed.signature, signed.receipt.encoded()):
+    if check is not None and not check(signed.signature, signed.receipt.encoded()):
         return "its signature is not the device's"
     return ""
+
+
+def _check_with(public_key: str) -> Check:
+    from edgeform_device import p256  # noqa: PLC0415 - costs more than all the rest of this module
+
+    key = p256.load_public_key(public_key)
+    return lambda signature, message: p256.verify(key, signature, message)
 
 
 def _decoded(line: bytes) -> Optional[SignedReceipt]:

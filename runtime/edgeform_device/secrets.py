@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import os
 import shutil
-import subprocess  # noqa: S404 - systemd-creds seals to the machine
+import subprocess
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 

@@ -5,7 +5,7 @@ import os
 import select
 import sys
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable, Dict
+from typing import Any, BinaryIO, Callable, Dict, List
 
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Usage
@@ -65,7 +65,7 @@ class Session:
         Raises:
             Usage: more than the limit, or the other side neither writes nor closes.
         """
-        parts = []
+        parts: List[bytes] = []
         left = limit_bytes + 1
         while left > 0:
             part = self._read_some(left)

@@ -4,7 +4,7 @@ There is no signing code of our own: where neither is present, the device says `
 """
 
 import shutil
-import subprocess  # noqa: S404 - openssl is one of the two ways to sign
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any, Optional

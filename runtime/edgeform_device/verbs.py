@@ -12,7 +12,7 @@ from edgeform_device.errors import Usage
 from edgeform_device.session import Session
 
 
-def version(session: Session, arguments: List[str]) -> Dict[str, Any]:
+def version(_session: Session, arguments: List[str]) -> Dict[str, Any]:
     """Which tool this is, and which state formats it reads."""
     from edgeform_device import enrol
     from edgeform_device.version import STATE_FORMATS, VERSION
