@@ -22,7 +22,7 @@ Any other exception is a bug in edgeform and is reported as one.
 from collections.abc import Iterable
 from typing import ClassVar
 
-from edgeform.diagnostics import Diagnostic
+from edgeform.diagnostics import Diagnostic, Severity, in_order, rendered
 
 CHANGES_PRESENT = 2
 """Exit code of `plan --detailed-exitcode` with changes and of `drift` with drift: not an error."""
@@ -81,7 +81,14 @@ class SpecInvalid(EdgeformError):
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__(f"{len(diagnostics)} problem(s) in the site")
-        self.diagnostics = diagnostics
+        self.diagnostics = in_order(diagnostics)
+
+    def rendered_diagnostics(self) -> str:
+        """All problems, one after the other, and how many there are."""
+        found = self.diagnostics
+        errors = sum(d.severity is Severity.ERROR for d in found)
+        count = f"{errors} error(s), {len(found) - errors} warning(s)"
+        return "\n\n".join((*(rendered(d) for d in found), count))
 
 
 class DeviceBlocked(EdgeformError):

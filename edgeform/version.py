@@ -1,8 +1,3 @@
-"""The version of this distribution, in one place that costs no import."""
+"""The version of this distribution, in one place that costs no import; hatchling reads it here."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    VERSION = version("edgeform")
-except PackageNotFoundError:  # running from a checkout that was never installed
-    VERSION = "0.0.0+checkout"
+VERSION = "0.1.0"

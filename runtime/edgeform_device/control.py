@@ -1,0 +1,159 @@
+"""Talking to a runtime over its control socket: requests and raw tensors, never opinions."""
+
+import io
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Dict, Sequence, Tuple
+
+from edgeform_device.errors import DeviceError
+from edgeform_wire import frames
+from edgeform_wire.errors import WireError
+from edgeform_wire.fields import Fields
+from edgeform_wire.golden import DTYPE_BYTES
+
+ANSWER_LIMIT_BYTES = 256 * 1024 * 1024
+
+
+class RuntimeSilent(DeviceError):
+    """The runtime does not answer: no socket, no reply in time, or not the agreed form."""
+
+    code = "runtime_silent"
+
+
+class RuntimeRefused(DeviceError):
+    """The runtime answered that it cannot do what it was asked."""
+
+    code = "runtime_refused"
+
+
+@dataclass(frozen=True)
+class RawTensor:
+    """A tensor as it came over the socket: row-major, little-endian."""
+
+    name: str
+    dtype: str
+    shape: Tuple[int, ...]
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the runtime computed; `result` is the postprocessed answer of an encoded input."""
+
+    outputs: Tuple[RawTensor, ...]
+    result: Any
+
+
+class Control:
+    """One connection to one runtime. Use as a context manager.
+
+    Raises:
+        RuntimeSilent: from every method, when there is no usable answer within `timeout_s`.
+        RuntimeRefused: from every method, when the runtime says no.
+    """
+
+    def __init__(self, socket_path: str, timeout_s: float = 30.0) -> None:
+        self._path = socket_path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout_s)
+        try:
+            _connect(self._socket, socket_path)
+        except OSError as exc:
+            self._socket.close()
+            raise RuntimeSilent(f"no answer on {socket_path}", str(exc)) from exc
+        self._stream: BinaryIO = self._socket.makefile("rwb")  # type: ignore[assignment]  # raw pair
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        except OSError:
+            pass  # what was not sent no longer matters
+        self._socket.close()
+
+    def ask(self, request: Dict[str, Any], body: bytes = b"") -> Tuple[Dict[str, Any], bytes]:
+        """One request, one answer."""
+        try:
+            frames.write(self._stream, request, (body,), len(body))
+            answer = frames.read(self._stream, ANSWER_LIMIT_BYTES)
+        except (OSError, WireError) as exc:
+            raise RuntimeSilent(
+                "no usable answer to {!r} on {}".format(request.get("op"), self._path), str(exc)
+            ) from exc
+        if answer is None:
+            raise RuntimeSilent(f"{self._path} was closed by the runtime")
+        header, content = answer
+        if header.get("ok") is not True:
+            error = header.get("error")
+            detail = error.get("summary", "") if isinstance(error, dict) else repr(error)
+            raise RuntimeRefused("the runtime refused {!r}".format(request.get("op")), str(detail))
+        return header, content
+
+    def state(self) -> Dict[str, Any]:
+        return self.ask({"op": "state"})[0]
+
+    def infer_tensors(self, slot: str, inputs: Sequence[RawTensor]) -> Inference:
+        """Run the network on tensors, nothing before and nothing after it."""
+        described = [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in inputs]
+        header, content = self.ask(
+            {"op": "infer", "slot": slot, "level": "tensor", "inputs": described},
+            b"".join(t.content for t in inputs),
+        )
+        return _inference(header, content)
+
+    def infer_encoded(self, slot: str, frame: bytes) -> Inference:
+        """Run the whole pipeline up to its postprocessing on a file as the camera gives it."""
+        header, content = self.ask({"op": "infer", "slot": slot, "level": "encoded"}, frame)
+        return _inference(header, content)
+
+
+def _inference(header: Dict[str, Any], content: bytes) -> Inference:
+    try:
+        described = Fields({"outputs": header.get("outputs")}, "answer").each("outputs", _described)
+        stream = io.BytesIO(content)
+        outputs = []
+        for name, dtype, shape in described:
+            size = DTYPE_BYTES[dtype]
+            for extent in shape:
+                size *= extent
+            raw = stream.read(size)
+            if len(raw) != size:
+                raise WireError(f"output {name!r} is cut off")
+            outputs.append(RawTensor(name, dtype, shape, raw))
+        if stream.read(1):
+            raise WireError("bytes behind the last output")
+    except WireError as exc:
+        raise RuntimeSilent("the runtime's answer has not the agreed form", str(exc)) from exc
+    return Inference(tuple(outputs), header.get("result"))
+
+
+def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:
+    fields = Fields(value, what)
+    name = fields.text("name")
+    dtype = fields.choice("dtype", tuple(DTYPE_BYTES))
+    shape = fields.each("shape", _extent)
+    return name, dtype, shape
+
+
+def _extent(value: Any, what: str) -> int:
+    if type(value) is not int or value < 0:
+        raise WireError(f"{what}: {value!r:.40} is not an extent")
+    return value
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    """Connect, also where the path is longer than the 107 bytes a socket address holds."""
+    if len(os.fsencode(path)) < 100:
+        connection.connect(path)
+        return
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+    finally:
+        os.close(directory)
