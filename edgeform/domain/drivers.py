@@ -4,8 +4,14 @@ Drivers have no slots: what changes here is changed in place, in a transaction o
 generation. `undo` is what the plan promises about it.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+UDEV_DIRECTORY = "/etc/udev/rules.d"
+ROLE_STAMPS = "/etc/edgeform/roles"
+"""Where it is written down that a vendor role ended well, and with which variables: nothing else can
+tell whether an opaque role is still to be done."""
 
 
 class PackageSource(StrEnum):
@@ -37,6 +43,16 @@ class UdevRule:
     name: str
     content: str
 
+    @property
+    def path(self) -> str:
+        name = self.name if self.name.endswith(".rules") else f"{self.name}.rules"
+        return f"{UDEV_DIRECTORY}/{name}"
+
+    @property
+    def digest(self) -> str:
+        """Of the file's bytes, as the probe reports it."""
+        return _digest_of(self.content)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorRole:
@@ -44,6 +60,21 @@ class VendorRole:
 
     name: str
     variables: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stamp_path(self) -> str:
+        """The file that is written once the role has ended well."""
+        return f"{ROLE_STAMPS}/{self.name.replace('/', '.')}"
+
+    @property
+    def stamp(self) -> str:
+        """The content of that file; another one means other variables, so the role runs again."""
+        lines = (f"{key}={value}" for key, value in sorted(self.variables))
+        return "\n".join((f"role={self.name}", *lines)) + "\n"
+
+    @property
+    def stamp_digest(self) -> str:
+        return _digest_of(self.stamp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +110,13 @@ class DriverTuple:
             or self.sysctl
             or self.vendor_roles
         )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files a probe must be asked about, to see what is still to be done."""
+        rules = tuple(rule.path for rule in self.udev_rules)
+        return rules + tuple(role.stamp_path for role in self.vendor_roles)
+
+
+def _digest_of(content: str) -> str:
+    return "sha256:" + hashlib.sha256(content.encode()).hexdigest()

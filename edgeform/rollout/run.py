@@ -63,8 +63,6 @@ def drive(
             if outcome is not None:
                 outcomes.append(outcome)
                 ended(outcome)
-                if judge(outcomes) is Verdict.STOP:
-                    turns.closed.set()
             elif done:
                 break
     finally:
@@ -105,7 +103,10 @@ class _Turns:
             with self._lock:
                 self._in_flight.add(device)
             try:
-                self._arrived.put(self._turn(device))
+                outcome = self._turn(device)
+                if judge((outcome,)) is Verdict.STOP:
+                    self.closed.set()  # here, before this thread takes another device
+                self._arrived.put(outcome)
             except BaseException as exc:  # noqa: BLE001  # handed to the waiting thread, which raises it
                 self._arrived.put(exc)
                 return

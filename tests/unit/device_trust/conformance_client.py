@@ -14,7 +14,9 @@ import urllib.error
 import urllib.request
 from urllib.parse import quote
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3, "runtime"))
+sys.path.insert(
+    0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3, "runtime")
+)
 
 from edgeform_device import p256, tuf
 from edgeform_device.clock import Clock
@@ -58,7 +60,11 @@ def download(trusted, name, options):
     folder, slash, base = name.rpartition("/")
     prefix = target.sha256 + "." if trusted._set.root.is_consistent_snapshot else ""
     data = get(options.target_base_url, folder + slash + prefix + base, target.length)
-    if data is None or len(data) != target.length or hashlib.sha256(data).hexdigest() != target.sha256:
+    if (
+        data is None
+        or len(data) != target.length
+        or hashlib.sha256(data).hexdigest() != target.sha256
+    ):
         raise Corrupt("%s is not what is signed" % name)
     with open(destination, "wb") as stream:
         stream.write(data)

@@ -1,0 +1,240 @@
+"""Site and lock -> what every device should be, or why that cannot be said.
+
+Devices of one class with the same pipelines share everything but their name, so the work is done
+once per such kind and ten thousand devices take a fraction of a second (bench/plan.py).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from edgeform.diagnostics import Diagnostic, in_order
+from edgeform.domain.artifacts import Lock, LockedArtifact, Model
+from edgeform.domain.desired import Desired
+from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.site import Device, SecretRef, Site
+from edgeform.plan import contents, problems
+from edgeform.plan.select import Chosen, Shelf, choose_model, choose_runtime
+from edgeform_wire.generation import Generation, SecretUse
+
+SecretHmac = Callable[[str, str, SecretRef], str | None]
+"""(device, secret's name, reference) -> an HMAC of its value, None when there is no value."""
+
+_DEVICE_SLOT = "<device>"
+"""Stands for the device's name in a shared manifest; no name may contain `<`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShippedTool:
+    """The device tool that this controller carries.
+
+    Args:
+        artifact: digest of its signed manifest; what a deployment names.
+        file: digest of the one file; what a device reports as its tool.
+    """
+
+    version: str
+    artifact: str
+    file: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Every device of the site is in `desired` or in `blocked`, never in both."""
+
+    desired: tuple[Desired, ...]
+    blocked: tuple[tuple[str, tuple[Diagnostic, ...]], ...]
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All problems, each once, with the devices it concerns named in it."""
+        return in_order(problem for _, found in self.blocked for problem in found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What all devices of one class with the same pipelines share."""
+
+    generation: Generation
+    before: bytes
+    after: bytes
+    artifacts: tuple[LockedArtifact, ...]
+    secrets: tuple[str, ...]
+    reasons: tuple[tuple[str, str], ...]
+    problems: tuple[Diagnostic, ...]
+
+
+def no_secrets(device: str, name: str, reference: SecretRef) -> str | None:
+    """A resolver of secrets that has none."""
+    del device, name, reference
+    return None
+
+
+def resolve(
+    site: Site, lock: Lock, tool: ShippedTool | None = None, hmac_of: SecretHmac = no_secrets
+) -> Resolution:
+    """What every device of the site should be.
+
+    Args:
+        tool: the device tool to bring along; None leaves the devices' own alone.
+        hmac_of: tells secrets apart without showing them; it is called once per device and secret.
+    """
+    kinds = _Kinds(site, lock)
+    desired: list[Desired] = []
+    stuck: list[tuple[str, tuple[Diagnostic, ...]]] = []
+    for device in site.devices:
+        kind = kinds.of(device)
+        found = kind.problems or _unknown_secrets(device, kind)
+        uses: tuple[SecretUse, ...] = ()
+        if not found and kind.secrets:
+            uses, found = _secrets(device, kind, hmac_of)
+        if found:
+            stuck.append((device.name, found))
+            continue
+        desired.append(_desired(device, kind, uses, tool))
+    return Resolution(desired=tuple(desired), blocked=_with_devices(stuck))
+
+
+class _Kinds:
+    """Answers per kind of device, each worked out once."""
+
+    def __init__(self, site: Site, lock: Lock) -> None:
+        self._site_name = site.name
+        self._models: Mapping[str, Model] = {model.name: model for model in site.models}
+        self._shelf = Shelf(lock)
+        self._by_identity: dict[tuple[int, ...], _Kind] = {}
+        self._by_value: dict[tuple[HardwareClass, tuple[Pipeline, ...], int], _Kind] = {}
+
+    def of(self, device: Device) -> _Kind:
+        """Looking first by object identity: hashing a pipeline's whole value for each of many thousand
+        devices would cost more than everything else here. The site holds the objects alive meanwhile.
+        """
+        identity = (id(device.hardware), device.keep_generations, *map(id, device.pipelines))
+        kind = self._by_identity.get(identity)
+        if kind is None:
+            value = (device.hardware, device.pipelines, device.keep_generations)
+            kind = self._by_value.get(value)
+            if kind is None:
+                kind = self._by_value[value] = self._worked_out(device)
+            self._by_identity[identity] = kind
+        return kind
+
+    def _worked_out(self, device: Device) -> _Kind:
+        hardware = device.hardware
+        found: list[Diagnostic] = []
+        reasons: list[tuple[str, str]] = []
+        used: dict[str, LockedArtifact] = {}
+        uses = []
+        runtime = choose_runtime(self._shelf, hardware) if device.pipelines else None
+        if isinstance(runtime, Diagnostic):
+            found.append(runtime)
+        for pipeline in device.pipelines:
+            if not isinstance(runtime, Chosen):
+                break
+            model = self._chosen_model(pipeline, hardware, runtime.artifact)
+            if isinstance(model, Diagnostic):
+                found.append(model)
+                continue
+            used[runtime.artifact.digest] = runtime.artifact
+            used[model.artifact.digest] = model.artifact
+            reasons.append((model.artifact.name, model.why))
+            uses.append(
+                contents.pipeline_use(
+                    pipeline, hardware, runtime=runtime.artifact, model=model.artifact
+                )
+            )
+        if isinstance(runtime, Chosen):
+            reasons.append((runtime.artifact.name, runtime.why))
+        artifacts = tuple(used[digest] for digest in sorted(used))
+        generation = Generation(
+            site=self._site_name,
+            device=_DEVICE_SLOT,
+            artifacts=tuple(contents.reference(a) for a in artifacts),
+            pipelines=tuple(uses),
+            keep_generations=device.keep_generations,
+        )
+        before, _, after = generation.encoded().partition(_DEVICE_SLOT.encode())
+        return _Kind(
+            generation=generation,
+            before=before,
+            after=after,
+            artifacts=artifacts,
+            secrets=tuple(sorted({name for use in uses for name in use.secrets})),
+            reasons=tuple(dict.fromkeys(reasons)),
+            problems=tuple(dict.fromkeys(found)),
+        )
+
+    def _chosen_model(
+        self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact
+    ) -> Chosen | Diagnostic:
+        model = self._models.get(pipeline.infer.model)
+        if model is None:
+            return problems.unknown_model(pipeline.name, pipeline.infer.model)
+        return choose_model(self._shelf, model, hardware, pipeline, runtime)
+
+
+def _desired(
+    device: Device, kind: _Kind, uses: tuple[SecretUse, ...], tool: ShippedTool | None
+) -> Desired:
+    if uses:
+        manifest = replace(kind.generation, device=device.name, secrets=uses).encoded()
+    else:
+        manifest = kind.before + device.name.encode() + kind.after
+    references = dict(device.secrets)
+    return Desired(
+        device=device.name,
+        generation_digest="sha256:" + sha256(manifest).hexdigest(),
+        manifest=manifest.decode(),
+        artifacts=kind.artifacts,
+        drivers=device.hardware.drivers,
+        secrets=tuple((use.name, references[use.name]) for use in uses),
+        tool=tool.artifact if tool is not None else "",
+        reasons=kind.reasons,
+    )
+
+
+def _unknown_secrets(device: Device, kind: _Kind) -> tuple[Diagnostic, ...]:
+    if not kind.secrets:
+        return ()
+    declared = {name for name, _ in device.secrets}
+    return tuple(
+        problems.unknown_secret(pipeline.name, secret)
+        for pipeline in device.pipelines
+        for secret in pipeline.secrets
+        if secret not in declared
+    )
+
+
+def _secrets(
+    device: Device, kind: _Kind, hmac_of: SecretHmac
+) -> tuple[tuple[SecretUse, ...], tuple[Diagnostic, ...]]:
+    references = dict(device.secrets)
+    uses: list[SecretUse] = []
+    missing: list[Diagnostic] = []
+    for name in kind.secrets:
+        hmac = hmac_of(device.name, name, references[name])
+        if hmac is None:
+            missing.append(problems.secret_missing(name, str(references[name])))
+        else:
+            uses.append(SecretUse(name=name, hmac=hmac))
+    return tuple(uses), tuple(missing)
+
+
+def _with_devices(
+    stuck: Iterable[tuple[str, tuple[Diagnostic, ...]]],
+) -> tuple[tuple[str, tuple[Diagnostic, ...]], ...]:
+    """The same, every problem naming all devices that have it, so that it is told once."""
+    stuck = tuple(stuck)
+    concerned: dict[Diagnostic, list[str]] = {}
+    for device, found in stuck:
+        for problem in found:
+            concerned.setdefault(problem, []).append(device)
+    told = {
+        problem: replace(
+            problem, detail=f"{problem.detail}\nDevices: {problems.named(tuple(devices))}."
+        )
+        for problem, devices in concerned.items()
+    }
+    return tuple((device, tuple(told[problem] for problem in found)) for device, found in stuck)

@@ -1,0 +1,91 @@
+"""A driver change against a device that is a list of answers."""
+
+from dataclasses import replace
+
+import pytest
+from support.facts import facts
+
+from edgeform.domain.drivers import DriverTuple, Package
+from edgeform.domain.observed import Unreachability
+from edgeform.domain.site import Connect
+from edgeform.drivers.change import Changed, Stuck, Surroundings, Undone, change
+from edgeform.transport.base import DeviceUnreachable, Finished, ProvisionStep, Target
+
+WANTED = DriverTuple(packages=(Package(name="drv", version="2"),), verify=("drv-check",))
+OK = Finished(exit_code=0, stdout=b"", stderr=b"")
+
+
+class Box:
+    """A transport to one device; `exits` gives exit codes by the command's first word."""
+
+    def __init__(self, steps=(), exits=None, gone_at=None):
+        self.ran = []
+        self._steps = tuple(steps) or (
+            ProvisionStep(operation="drv", changed=True, succeeded=True),
+        )
+        self._exits = exits or {}
+        self._gone_at = gone_at
+
+    def run(self, target, command):
+        self.ran.append(command.argv)
+        if command.argv[0] == self._gone_at:
+            raise DeviceUnreachable(target.name, Unreachability.CONNECT, "gone")
+        return replace(OK, exit_code=self._exits.get(command.argv[0], 0), stderr=b"why")
+
+    def provision(self, target, drivers, on_step):
+        for step in self._steps:
+            on_step(step)
+        return self._steps
+
+    def close(self):
+        pass
+
+
+def tried(box):
+    heard = []
+    around = Surroundings(
+        transport=box, listener=heard.append, monotonic=lambda: 0.0, sleep=lambda s: None
+    )
+    before = facts(packages=(("drv", "1"),))
+    return change(Target(name="d", connect=Connect()), "/p", WANTED, before, around), heard
+
+
+def test_a_verified_change_is_told_step_by_step():
+    outcome, heard = tried(Box())
+    assert outcome == Changed(device="d", changed_steps=1, rebooted=False)
+    assert [e.operation for e in heard] == ["drv"]
+
+
+def test_a_failed_verification_puts_the_previous_package_back():
+    box = Box(exits={"drv-check": 1})
+    outcome, _ = tried(box)
+    assert isinstance(outcome, Undone)
+    assert "drv-check" in outcome.reason
+    assert any("dpkg --install" in " ".join(argv) for argv in box.ran)
+
+
+def test_a_failed_step_is_undone_without_asking_for_a_verification():
+    box = Box(
+        steps=[ProvisionStep(operation="drv", changed=False, succeeded=False, detail="no space")]
+    )
+    outcome, _ = tried(box)
+    assert isinstance(outcome, Undone)
+    assert "no space" in outcome.reason
+    assert ("drv-check",) not in box.ran
+
+
+def test_an_undo_that_fails_needs_somebody():
+    outcome, _ = tried(Box(exits={"drv-check": 1, "sh": 1}))
+    assert isinstance(outcome, Stuck)
+    assert outcome.undo_failed
+
+
+def test_a_device_that_goes_away_before_anything_was_changed_is_unreachable():
+    with pytest.raises(DeviceUnreachable):
+        tried(Box(gone_at="mkdir"))
+
+
+def test_a_device_that_goes_away_during_the_change_and_comes_back_is_undone():
+    outcome, _ = tried(Box(gone_at="drv-check"))
+    assert isinstance(outcome, Undone)
+    assert "went away" in outcome.reason
