@@ -161,6 +161,16 @@ class Layout:
         return self.state("lease")
 
     @property
+    def order(self) -> str:
+        """What the detached transaction was asked to do."""
+        return self.state("order")
+
+    @property
+    def attempt(self) -> str:
+        """Boots spent on a transaction that needed one."""
+        return self.state("attempt")
+
+    @property
     def needs_hands(self) -> str:
         return self.state("needs_hands")
 

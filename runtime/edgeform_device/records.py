@@ -95,7 +95,7 @@ class Lease:
     Args:
         fence: the number that was issued with it; a lower one is refused.
         pid: of the working process; 0 until it has started.
-        until_s: CLOCK_BOOTTIME.
+        since_s, until_s: CLOCK_BOOTTIME.
     """
 
     transaction: str
@@ -103,6 +103,7 @@ class Lease:
     plan_digest: str
     fence: int
     boot_id: str
+    since_s: float
     until_s: float
     pid: int
 
@@ -176,10 +177,10 @@ class State:
         self._write(self._layout.txn, dict(vars(record)), _PRIVATE)
 
     def attempt(self) -> Optional[Attempt]:
-        return self._read(self._layout.state("attempt"), _attempt)
+        return self._read(self._layout.attempt, _attempt)
 
     def write_attempt(self, record: Attempt) -> None:
-        self._write(self._layout.state("attempt"), dict(vars(record)))
+        self._write(self._layout.attempt, dict(vars(record)))
 
     def lease(self) -> Optional[Lease]:
         return self._read(self._layout.lease, _lease)
@@ -188,10 +189,10 @@ class State:
         self._write(self._layout.lease, dict(vars(record)))
 
     def order(self) -> Optional[Order]:
-        return self._read(self._layout.state("order"), _order)
+        return self._read(self._layout.order, _order)
 
     def write_order(self, record: Order) -> None:
-        self._write(self._layout.state("order"), dict(vars(record)), _PRIVATE)
+        self._write(self._layout.order, dict(vars(record)), _PRIVATE)
 
     def fence(self) -> int:
         """The highest fence ever issued here."""
@@ -302,6 +303,7 @@ def _lease(fields: Fields) -> Lease:
         plan_digest=fields.digest("plan_digest"),
         fence=fields.integer("fence"),
         boot_id=fields.text("boot_id"),
+        since_s=fields.number("since_s"),
         until_s=fields.number("until_s"),
         pid=fields.integer("pid"),
     )

@@ -1,0 +1,224 @@
+"""What the transaction needs from the rest of the tool, as protocols, and the values that pass between.
+
+`live.py` puts the real parts together; tests put in parts that crash, hang, lie or run out of space.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Protocol, Tuple
+
+from edgeform_device.durable import Disk
+from edgeform_device.layout import Layout
+from edgeform_device.records import Committed
+from edgeform_wire.deployment import Deployment
+from edgeform_wire.generation import Generation, PipelineUse
+from edgeform_wire.receipt import CheckResult, Receipt
+
+TRANSACTION_LOCK = "lock"
+GUARD_LOCK = "guard.lock"
+DECIDE_LOCK = "decide.lock"
+
+
+class Clock(Protocol):
+    """Time on this device. Deadlines use `boottime_s`, which no clock setting and no suspend moves."""
+
+    def boottime_s(self) -> float: ...
+
+    def boot_id(self) -> str: ...
+
+    def wall_time(self) -> str:
+        """ISO 8601 in UTC, as the device believes it."""
+        ...
+
+    def trust(self) -> str:
+        """Where the wall time comes from: ntp, rtc or unknown."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class HeldLock(Protocol):
+    def release(self) -> None: ...
+
+
+class Locks(Protocol):
+    """Locks that end with the process that holds them."""
+
+    def take(self, name: str, wait_s: float, *, is_shared: bool = False) -> Optional[HeldLock]:
+        """The lock, or None when others held it for the whole time."""
+        ...
+
+
+class Approved(Protocol):
+    """A deployment whose signatures, versions and floors were verified."""
+
+    @property
+    def deployment(self) -> Deployment: ...
+
+
+class Preparation(Protocol):
+    """Trust, space, bytes: everything before the switch."""
+
+    def approve(self, number: int) -> Approved:
+        """The verified deployment of that number.
+
+        Raises:
+            DeviceError: not trusted, stale, for another device, or not there.
+        """
+        ...
+
+    def preflight(self, approved: Approved, committed: Optional[Committed]) -> None:
+        """Nothing, when the deployment may be tried here now.
+
+        Raises:
+            DeviceError: stale base, quarantined, no space, hardware, window, power, blobs missing.
+        """
+        ...
+
+    def materialise(self, approved: Approved) -> None:
+        """Build and verify the trees of all artifacts, durably."""
+        ...
+
+    def derive(self, generation: Generation) -> Dict[str, str]:
+        """Build what must be built here (engines, caches); digests by key."""
+        ...
+
+    def verify(self, generation: Generation) -> None:
+        """Nothing, when the trees of a kept generation are whole.
+
+        Raises:
+            Corrupt, Incomplete: they are not.
+        """
+        ...
+
+    def clean(self) -> None:
+        """Remove what a cut left half made."""
+        ...
+
+    def collect(self) -> None:
+        """Remove what no kept generation uses."""
+        ...
+
+
+@dataclass(frozen=True)
+class Health:
+    """How one pipeline is, as its service and its socket say.
+
+    Args:
+        phase: what the runtime says of itself, or empty when the socket does not answer.
+    """
+
+    name: str
+    is_active: bool
+    pid: int
+    phase: str
+    detail: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.is_active and self.phase == "ready"
+
+
+class Services(Protocol):
+    """Pipelines as services; two backends with one contract suite."""
+
+    def define(self, generation: Generation) -> None:
+        """Write unit files and limits for these pipelines, when they differ; nothing is restarted."""
+        ...
+
+    def start(self, names: Tuple[str, ...]) -> None:
+        """Start what is not running; a running one is left alone."""
+        ...
+
+    def restart(self, names: Tuple[str, ...]) -> None: ...
+
+    def stop(self, names: Tuple[str, ...]) -> None: ...
+
+    def known(self) -> Tuple[str, ...]:
+        """The pipelines that run or should, whichever generation they are of."""
+        ...
+
+    def health(self, name: str) -> Health: ...
+
+    def start_shadow(self, number: int, use: PipelineUse) -> int:
+        """Run a pipeline of that generation beside the live one, on its shadow socket; its pid."""
+        ...
+
+    def shadow_health(self, name: str) -> Health: ...
+
+    def stop_shadow(self, name: str) -> None: ...
+
+    def available_bytes(self) -> int:
+        """Memory that a new process could have without pushing out a running one."""
+        ...
+
+    def resident_bytes(self, name: str) -> Optional[int]:
+        """What the running pipeline has in memory; None when it does not run."""
+        ...
+
+    def reboot(self) -> None: ...
+
+
+class Checks(Protocol):
+    """The tool judges what the runtime answers."""
+
+    def run(
+        self, use: PipelineUse, generation: Generation, socket_path: str, pid: int
+    ) -> Tuple[CheckResult, ...]: ...
+
+    def is_acceptable(self, results: Tuple[CheckResult, ...]) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An outcome on its way into a receipt; the sink adds device, sequence, chain and signature."""
+
+    transaction: str
+    road: str
+    deployment: int
+    plan_digest: str
+    from_generation: int
+    to_generation: int
+    digest: str
+    result: str
+    reason: str
+    checks: Tuple[CheckResult, ...]
+    seconds: Dict[str, float]
+    derived: Dict[str, str]
+
+
+class ReceiptSink(Protocol):
+    def record(self, verdict: Verdict) -> Receipt:
+        """The receipt of this transaction, appended durably; the same one when it is there already."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts the tool's own verbs so that they outlive the session that asked."""
+
+    def start(self, unit: str, arguments: Tuple[str, ...], *, is_restarted: bool) -> None:
+        """Start one verb, detached.
+
+        Args:
+            unit: a name for it; one that still runs under this name is left alone.
+            is_restarted: start it again when it is killed; it ends by leaving with 0.
+        """
+        ...
+
+    def kill(self, pid: int) -> None:
+        """End a transaction process that no longer answers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The parts one transaction works with."""
+
+    layout: Layout
+    disk: Disk
+    clock: Clock
+    locks: Locks
+    services: Services
+    preparation: Preparation
+    checks: Checks
+    receipts: ReceiptSink
+    launcher: Launcher
