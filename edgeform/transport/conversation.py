@@ -5,6 +5,7 @@ answers before it has read everything, closes stdin early or says nothing at all
 deadline cuts the wire from outside: a timeout raised inside a blocked call is not reliable.
 """
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -138,30 +139,40 @@ def _converse(talk: _Talk, stdin: tuple[Piece, ...], timeout_s: float) -> Finish
     listener = threading.Thread(target=_listen, args=(talk,), daemon=True)
     writer.start()
     listener.start()
-    stdout = bytearray()
-    overflow = False
-    while chunk := _quiet(wire.read):
-        stdout += chunk
-        if len(stdout) > MAX_STDOUT_BYTES:
-            overflow = True
-            wire.cut()
-            break
+    stdout, overflow = _collect(wire)
     listener.join()
     exit_code = None if overflow else wire.exit_code()
     if exit_code is not None:
         wire.close()
     writer.join()
+    if exit_code is None or talk.source_error or talk.sudo_said is not None:
+        raise _why_failed(talk, exit_code, overflow=overflow, timeout_s=timeout_s)
+    return Finished(exit_code=exit_code, stdout=stdout, stderr=bytes(talk.stderr))
+
+
+def _collect(wire: Wire) -> tuple[bytes, bool]:
+    """All of stdout, and whether it was too much; then the wire is cut."""
+    stdout = bytearray()
+    while chunk := _quiet(wire.read):
+        stdout += chunk
+        if len(stdout) > MAX_STDOUT_BYTES:
+            wire.cut()
+            return b"", True
+    return bytes(stdout), False
+
+
+def _why_failed(
+    talk: _Talk, exit_code: int | None, *, overflow: bool, timeout_s: float
+) -> Exception:
     if talk.timed_out and exit_code is None:
-        raise TimedOut(f"no answer within {timeout_s:g} s")
+        return TimedOut(f"no answer within {timeout_s:g} s")
     if talk.source_error:
-        raise SourceChanged(talk.source_error)
+        return SourceChanged(talk.source_error)
     if overflow:
-        raise TooMuchOutput(f"the command wrote more than {MAX_STDOUT_BYTES} bytes")
-    if exit_code is None:
-        raise WireBroken("the connection ended before the command did")
-    if talk.sudo_said is not None:
-        raise SudoRefused(talk.sudo_said)
-    return Finished(exit_code=exit_code, stdout=bytes(stdout), stderr=bytes(talk.stderr))
+        return TooMuchOutput(f"the command wrote more than {MAX_STDOUT_BYTES} bytes")
+    if talk.sudo_said is not None and exit_code is not None:
+        return SudoRefused(talk.sudo_said)
+    return WireBroken("the connection ended before the command did")
 
 
 def _bite(talk: _Talk) -> None:
@@ -185,10 +196,8 @@ def _write(talk: _Talk, stdin: tuple[Piece, ...]) -> None:
 
 
 def _close_stdin(wire: Wire) -> None:
-    try:
+    with contextlib.suppress(OSError):
         wire.close_stdin()
-    except OSError:
-        pass
 
 
 def _listen(talk: _Talk) -> None:

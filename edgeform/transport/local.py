@@ -1,5 +1,9 @@
-"""This very machine as a device (`mode: local`): a subprocess with the contract of an SSH command."""
+"""The controller's own machine as a device (`mode: local`).
 
+Every command is a subprocess in a group of its own, held to the contract of a command over SSH.
+"""
+
+import contextlib
 import os
 import pwd
 import select
@@ -180,10 +184,9 @@ class ProcessWire:
     def cut(self) -> None:
         self._is_cut = True
         if self._process is not None and self._process.poll() is None:
-            try:
+            # Gone already, or sudo's; then the `timeout` beside it ends it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # gone already, or sudo's; then `timeout` beside it ends it
         self._wake()
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Plain threads and pipes; no gevent here. A worker that dies or falls silent fail
 with it, and no others.
 """
 
+import contextlib
 import itertools
 import queue
 import subprocess
@@ -158,10 +159,8 @@ class Worker:
                 stdin.flush()
         except OSError:
             pass  # it died; the reader tells everybody
-        try:
+        with contextlib.suppress(OSError):
             stdin.close()
-        except OSError:
-            pass
 
     def _read(self) -> None:
         stdout = cast("BinaryIO", self._process.stdout)

@@ -1,5 +1,6 @@
 """Real OpenSSH servers on loopback, as whoever runs the tests; each ends with the test process."""
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
@@ -131,7 +133,7 @@ class SshServer:
         path.chmod(0o755)
         return path
 
-    def __enter__(self) -> "SshServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -180,7 +182,5 @@ def _stat(text: str) -> tuple[int, str, list[str]]:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -1,7 +1,10 @@
 """A command on an SSH channel, as the wire of a conversation."""
 
+import contextlib
+
 from paramiko import Channel, SSHException
 
+from edgeform.transport.conversation import NO_EXIT_STATUS
 from edgeform.transport.worker.link import Link
 
 READ_BYTES = 256 * 1024
@@ -37,13 +40,11 @@ class ChannelWire:
             return code
         # The server closed the channel without a status: the command was killed by a signal. Without
         # the server there is no channel either, and then nobody knows how the command ended.
-        return 255 if self._link.is_open else None
+        return NO_EXIT_STATUS if self._link.is_open else None
 
     def cut(self) -> None:
         self._link.close()
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(SSHException, EOFError, OSError):
             self._channel.close()
-        except (SSHException, EOFError, OSError):
-            pass

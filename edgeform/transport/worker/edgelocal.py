@@ -13,7 +13,7 @@ from edgeform.transport.worker.shell import run_for_pyinfra
 
 
 class EdgeLocal(BaseConnector):
-    """This machine, through the same conversation as everything else."""
+    """The controller's machine, through the same conversation as everything else."""
 
     handles_execution = True
     _target: Target

@@ -126,7 +126,7 @@ class EdgeSSH(SSHConnector):
         self._open.add(link)
         if self._kept is None and link.is_open:
             self._kept = link
-            self.client = link.client
+            self.client = link.client  # type: ignore[assignment]
         else:
             self._drop(link)
 

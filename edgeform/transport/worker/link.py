@@ -1,13 +1,15 @@
 """An authenticated SSH connection, through jump hosts if need be, made within a budget of seconds.
 
-Host keys are compared by `edgeform.transport.hostkeys` before anything is sent, on every hop. A peer
-that falls silent is left behind by closing the socket from another greenlet; nothing else is reliable.
+Host keys are compared before anything is sent, on every hop. A peer that falls silent is left behind by
+closing the socket from another greenlet; nothing else is reliable.
 """
 
+import contextlib
 import getpass
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import gevent
@@ -22,22 +24,21 @@ from paramiko import (
     SSHException,
     Transport,
 )
-from paramiko.client import MissingHostKeyPolicy
 from paramiko.ssh_exception import IncompatiblePeer
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh_util import load_key_with_certificate
 
 from edgeform.domain.observed import Unreachability
 from edgeform.transport.base import DeviceUnreachable, Target
-from edgeform.transport.hostkeys import (
-    HostKey,
-    MalformedHostKey,
-    Pins,
-    judge,
-    parse_host_key,
-    pins_of,
+from edgeform.transport.hostkeys import Pins
+from edgeform.transport.worker.pinned import (
+    OnlyPinned,
+    WrongHostKey,
+    device_pins,
+    hop_pins,
+    prefer,
 )
-from edgeform.transport.worker.road import Hop, known_hosts_lines, road_to
+from edgeform.transport.worker.road import Hop, road_to
 
 KEEPALIVE_S = 15
 
@@ -45,18 +46,11 @@ HANDSHAKES = BoundedSemaphore(16)
 """Handshakes are the one thing that costs CPU here: more of them at once and each runs out of time."""
 
 _T = TypeVar("_T")
-
-_RSA = ("rsa-sha2-512", "rsa-sha2-256")  # never ssh-rsa: that name means SHA-1 signatures
+_Socket = socket.socket | Channel | ProxyCommand
 
 
 class PeerSilent(Exception):
     """The other side said nothing for as long as it was given."""
-
-
-class WrongHostKey(Exception):
-    def __init__(self, detail: str, hint: str) -> None:
-        super().__init__(detail)
-        self.hint = hint
 
 
 def within(seconds: float, work: Callable[[], _T], cut: Callable[[], None]) -> _T:
@@ -123,101 +117,127 @@ def open_link(target: Target) -> Link:
     Raises:
         DeviceUnreachable: with the reason, and what to do about it.
     """
-    clients: list[SSHClient] = []
-    deadline = time.monotonic() + target.connect.connect_timeout_s
+    attempt = _Attempt(target)
     try:
         *jumps, last = road_to(target)
         for jump in jumps:
-            who = f"The jump host {jump} of {target.name}"
-            deadline = _connect_hop(target, jump, who, _known(target, jump), clients, deadline)
-        who = f"{target.name} ({last})"
-        deadline = _connect_hop(target, last, who, _pins(target, last), clients, deadline)
+            attempt.go(jump, f"The jump host {jump} of {target.name}", hop_pins(target, jump))
+        attempt.go(last, f"{target.name} ({last})", device_pins(target, last))
     except BaseException:
-        Link(clients).close()
+        attempt.link.close()
         raise
-    return Link(clients)
+    return attempt.link
 
 
-def _connect_hop(
-    target: Target, hop: Hop, who: str, pins: Pins, clients: list[SSHClient], deadline: float
-) -> float:
-    """Append the hop's client; returns the deadline, later by the time spent waiting for a free place."""
-    keys = _private_keys(target, hop, who)
-    sock = _reach(target, hop, clients, deadline, who)
-    asked = time.monotonic()
-    with HANDSHAKES:
-        deadline += time.monotonic() - asked
-        client = SSHClient()
-        client.set_missing_host_key_policy(_Pinned(pins, who))
-        clients.append(client)
-        left_s = deadline - time.monotonic()
-        try:
-            within(
-                left_s, lambda: _login(client, hop, keys, sock, pins, left_s), lambda: _end(sock)
+class _Attempt:
+    """One try to get to a device, hop by hop, on one budget."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._budget_s = target.connect.connect_timeout_s
+        self._deadline = time.monotonic() + self._budget_s
+        self._clients: list[SSHClient] = []
+        self.link = Link(self._clients)
+
+    def go(self, hop: Hop, who: str, pins: Pins) -> None:
+        """Connect to the next server and log in there."""
+        keys = self._private_keys(hop, who)
+        sock = self._reach(hop, who)
+        asked = time.monotonic()
+        with HANDSHAKES:
+            # Waiting for a free place is our doing, not the device's.
+            self._deadline += time.monotonic() - asked
+            client = SSHClient()
+            client.set_missing_host_key_policy(OnlyPinned(pins, who))
+            self._clients.append(client)
+            login = partial(
+                _login, client, hop, keys=keys, sock=sock, pins=pins, left_s=self._left_s
             )
-        except PeerSilent:
-            raise DeviceUnreachable(
-                target.name,
-                Unreachability.TIMEOUT,
-                f"{who} accepts connections, but SSH did not answer within "
-                f"{target.connect.connect_timeout_s:g} s.",
-                hint="The device may be overloaded or hanging; look at its console.",
-            ) from None
-        except WrongHostKey as exc:
-            raise DeviceUnreachable(
-                target.name, Unreachability.HOST_KEY, str(exc), hint=exc.hint
-            ) from None
-        except AuthenticationException as exc:
-            raise DeviceUnreachable(
-                target.name,
-                Unreachability.AUTHENTICATION,
-                f"{who} refused the login: {_sentence(exc)}",
-                hint=f"Keys tried: {_keys_tried(hop)}. Is the public key in {hop.user}'s authorized_keys?",
-            ) from exc
+            try:
+                within(self._left_s, login, partial(_end, sock))
+            except (
+                PeerSilent, WrongHostKey, AuthenticationException, SSHException, EOFError, OSError,
+            ) as exc:  # fmt: skip
+                _end(sock)
+                raise self._refused(hop, who, exc) from exc
+
+    @property
+    def _left_s(self) -> float:
+        return max(self._deadline - time.monotonic(), 0.0)
+
+    def _reach(self, hop: Hop, who: str) -> _Socket:
+        left_s = self._left_s
+        try:
+            if self._clients:
+                ask = partial(self.link.transport.open_channel, "direct-tcpip")
+                ends = ((hop.host, hop.port), ("127.0.0.1", 0))
+                return within(left_s, partial(ask, *ends), self.link.close)
+            if hop.proxy_command is not None:
+                return ProxyCommand(hop.proxy_command)
+            # The name is looked up in a thread that no socket timeout covers.
+            return within(left_s, partial(_tcp, hop, left_s), lambda: None)
+        except (PeerSilent, TimeoutError):
+            detail = f"{who} did not answer within {self._budget_s:g} s."
+        except socket.gaierror as exc:
+            detail = f"{who}: the name {hop.host} is not known ({exc.strerror})."
+        except ChannelException as exc:
+            detail = f"{who} is not reachable from the jump host before it: {exc.text}."
         except (SSHException, EOFError, OSError) as exc:
-            if "no authentication methods available" in str(exc).lower():
-                raise DeviceUnreachable(
-                    target.name,
+            detail = f"{who} does not accept connections: {_sentence(exc)}"
+        hint = "Is it switched on, on this network, and are connect.host and connect.port right?"
+        raise self._unreachable(Unreachability.CONNECT, detail, hint)
+
+    def _private_keys(self, hop: Hop, who: str) -> tuple[PKey, ...]:
+        """The first key, with its certificate if it has one; paramiko loads the others if it is refused."""
+        if not hop.key_files:
+            return ()
+        try:
+            return (load_key_with_certificate(key_filename=hop.key_files[0], allow_prompt=False),)
+        except (PyinfraError, SSHException, OSError, ValueError) as exc:
+            if hop.use_agent:
+                return ()
+            raise self._unreachable(
+                Unreachability.AUTHENTICATION,
+                f"The private key for {who} cannot be used: {_sentence(exc)}",
+                "A key with a passphrase belongs into an SSH agent: set connect.use_agent.",
+            ) from exc
+
+    def _refused(self, hop: Hop, who: str, exc: Exception) -> DeviceUnreachable:
+        match exc:
+            case PeerSilent():
+                return self._unreachable(
+                    Unreachability.TIMEOUT,
+                    f"{who} accepts connections, but SSH did not answer within {self._budget_s:g} s.",
+                    "The device may be overloaded or hanging; look at its console.",
+                )
+            case WrongHostKey(hint=hint):
+                return self._unreachable(Unreachability.HOST_KEY, str(exc), hint)
+            case AuthenticationException():
+                return self._unreachable(
+                    Unreachability.AUTHENTICATION,
+                    f"{who} refused the login: {_sentence(exc)}",
+                    f"Keys tried: {_keys_tried(hop)}. "
+                    f"Is the public key in {hop.user}'s authorized_keys?",
+                )
+            case SSHException() if "no authentication methods available" in str(exc).lower():
+                return self._unreachable(
                     Unreachability.AUTHENTICATION,
                     f"There is no key to log in to {who} with.",
-                    hint="Name one in connect.key_file, or set connect.use_agent.",
-                ) from exc
-            raise _broken_handshake(target, who, exc) from exc
-    return deadline
+                    "Name one in connect.key_file, or set connect.use_agent.",
+                )
+            case IncompatiblePeer():
+                detail = f"{who} and we have no SSH algorithm in common: {_sentence(exc)}"
+                return self._unreachable(Unreachability.PROTOCOL, detail, "")
+            case _:
+                return self._unreachable(
+                    Unreachability.CONNECT,
+                    f"{who} ended the connection during the SSH handshake: {_sentence(exc)}",
+                    "Is that port SSH? sshd also does it when it has too many connections "
+                    "(MaxStartups), or has banned this address.",
+                )
 
-
-def _reach(
-    target: Target, hop: Hop, clients: list[SSHClient], deadline: float, who: str
-) -> "socket.socket | Channel | ProxyCommand":
-    left_s = max(deadline - time.monotonic(), 0.0)
-    try:
-        if clients:
-            before = Link(clients)
-            return within(
-                left_s,
-                lambda: before.transport.open_channel(
-                    "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0)
-                ),
-                before.close,
-            )
-        if hop.proxy_command is not None:
-            return ProxyCommand(hop.proxy_command)
-        # The name is looked up in a thread that no socket timeout covers.
-        return within(left_s, lambda: _tcp(hop, left_s), lambda: None)
-    except (PeerSilent, TimeoutError):
-        detail = f"{who} did not answer within {target.connect.connect_timeout_s:g} s."
-    except socket.gaierror as exc:
-        detail = f"{who}: the name {hop.host} is not known ({exc.strerror})."
-    except ChannelException as exc:
-        detail = f"{who} is not reachable from the jump host before it: {exc.text}."
-    except (SSHException, EOFError, OSError) as exc:
-        detail = f"{who} does not accept connections: {_sentence(exc)}"
-    raise DeviceUnreachable(
-        target.name,
-        Unreachability.CONNECT,
-        detail,
-        hint="Is it switched on, on this network, and is connect.host and connect.port right?",
-    )
+    def _unreachable(self, reason: Unreachability, detail: str, hint: str) -> DeviceUnreachable:
+        return DeviceUnreachable(self._target.name, reason, detail, hint=hint)
 
 
 def _tcp(hop: Hop, left_s: float) -> socket.socket:
@@ -229,16 +249,11 @@ def _tcp(hop: Hop, left_s: float) -> socket.socket:
 
 
 def _login(
-    client: SSHClient,
-    hop: Hop,
-    keys: tuple[PKey, ...],
-    sock: "socket.socket | Channel | ProxyCommand",
-    pins: Pins,
-    left_s: float,
+    client: SSHClient, hop: Hop, *, keys: tuple[PKey, ...], sock: _Socket, pins: Pins, left_s: float
 ) -> None:
-    def transport(raw: object, **options: object) -> Transport:
+    def pinned_transport(raw: _Socket, **options: object) -> Transport:
         made = Transport(raw, **options)  # type: ignore[arg-type]
-        _prefer(made, pins)
+        prefer(made, pins)
         return made
 
     client.connect(
@@ -246,77 +261,19 @@ def _login(
         port=hop.port,
         username=hop.user,
         pkey=keys[0] if keys else None,
-        key_filename=list(hop.key_files[1:]) or None,
+        key_filename=list(hop.key_files[1:]) or None,  # type: ignore[arg-type]
         allow_agent=hop.use_agent,
         look_for_keys=not hop.key_files and not hop.use_agent,
-        sock=sock,  # type: ignore[arg-type]
+        sock=sock,
         timeout=left_s,
         banner_timeout=left_s,
         auth_timeout=left_s,
         channel_timeout=left_s,
-        transport_factory=transport,
+        transport_factory=pinned_transport,  # type: ignore[arg-type]
     )
     made = client.get_transport()
     if made is not None:
         made.set_keepalive(KEEPALIVE_S)
-
-
-def _prefer(transport: Transport, pins: Pins) -> None:
-    """Ask for the pinned key types first, or a server with several keys shows another one."""
-    options = transport.get_security_options()
-    offered = [kind for kind in options.key_types if kind != "ssh-rsa"]
-    wanted: list[str] = []
-    for key in pins.keys:
-        wanted += _RSA if key.kind == "ssh-rsa" else (key.kind,)
-    first = [kind for kind in dict.fromkeys(wanted) if kind in offered]
-    options.key_types = [*first, *(kind for kind in offered if kind not in first)]
-
-
-class _Pinned(MissingHostKeyPolicy):
-    """Judges every key: the client itself is told about no known host."""
-
-    def __init__(self, pins: Pins, who: str) -> None:
-        self._pins = pins
-        self._who = who
-
-    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
-        del client, hostname
-        shown = HostKey(kind=key.get_name(), blob=key.asbytes())
-        refusal = judge(self._pins, shown, who=self._who)
-        if refusal is not None:
-            raise WrongHostKey(refusal.detail, refusal.hint)
-
-
-def _pins(target: Target, hop: Hop) -> Pins:
-    if target.connect.host_key is not None:
-        try:
-            return Pins(keys=(parse_host_key(target.connect.host_key),))
-        except MalformedHostKey as exc:
-            raise DeviceUnreachable(
-                target.name, Unreachability.HOST_KEY, f"connect.host_key is malformed: {exc}."
-            ) from exc
-    return _known(target, hop)
-
-
-def _known(target: Target, hop: Hop) -> Pins:
-    return pins_of(known_hosts_lines(target), hop.name, hop.port)
-
-
-def _private_keys(target: Target, hop: Hop, who: str) -> tuple[PKey, ...]:
-    """The first key, with its certificate if there is one; paramiko loads the others if it is refused."""
-    if not hop.key_files:
-        return ()
-    try:
-        return (load_key_with_certificate(key_filename=hop.key_files[0], allow_prompt=False),)
-    except (PyinfraError, SSHException, OSError, ValueError) as exc:
-        if hop.use_agent:
-            return ()
-        raise DeviceUnreachable(
-            target.name,
-            Unreachability.AUTHENTICATION,
-            f"The private key for {who} cannot be used: {_sentence(exc)}",
-            hint="A key with a passphrase belongs into an SSH agent: set connect.use_agent.",
-        ) from exc
 
 
 def _keys_tried(hop: Hop) -> str:
@@ -326,24 +283,9 @@ def _keys_tried(hop: Hop) -> str:
     return ", ".join(tried) or "the usual ones of " + getpass.getuser()
 
 
-def _broken_handshake(target: Target, who: str, exc: Exception) -> DeviceUnreachable:
-    if isinstance(exc, IncompatiblePeer) or "protocol version" in str(exc).lower():
-        return DeviceUnreachable(
-            target.name, Unreachability.PROTOCOL, f"{who} does not speak our SSH: {_sentence(exc)}"
-        )
-    return DeviceUnreachable(
-        target.name,
-        Unreachability.CONNECT,
-        f"{who} ended the connection during the SSH handshake: {_sentence(exc)}",
-        hint="sshd does that when it has too many connections (MaxStartups), or has banned this address.",
-    )
-
-
-def _end(sock: "socket.socket | Channel | ProxyCommand") -> None:
-    try:
+def _end(sock: _Socket) -> None:
+    with contextlib.suppress(OSError):
         sock.close()
-    except OSError:
-        pass
 
 
 def _sentence(exc: BaseException) -> str:

@@ -63,12 +63,12 @@ def road_to(target: Target) -> tuple[Hop, ...]:
     return (*_jumps(config, jumps, target, depth=1), replace(hop, proxy_command=None))
 
 
-def known_hosts_lines(target: Target, config_says: str | None = None) -> tuple[str, ...]:
+def known_hosts_lines(target: Target) -> tuple[str, ...]:
     """The lines of the known_hosts file that the site pins its hosts in; nothing if there is none.
 
     Read anew for every connection, because a worker lives longer than a pin may.
     """
-    path = target.connect.known_hosts or target.known_hosts or config_says
+    path = target.connect.known_hosts or target.known_hosts
     if path is None:
         return ()
     try:
@@ -114,7 +114,7 @@ def _config(target: Target) -> _Config:
             f"The SSH configuration {path} cannot be read: {exc.strerror}.",
             hint="It is named by connect.config_file in the site.",
         ) from exc
-    except Exception as exc:  # noqa: BLE001 - the parser raises bare Exception on include loops
+    except Exception as exc:  # the parser raises bare Exception on include loops
         raise DeviceUnreachable(
             target.name,
             Unreachability.CONNECT,

@@ -4,6 +4,7 @@ Ends when stdin does, because then the controller is gone. Whatever else in this
 to stderr: stdout belongs to the frames.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -21,8 +22,8 @@ from edgeform.transport.messages import (
     Alive,
     Answer,
     Failed,
-    ProvisionRequest,
     Provisioned,
+    ProvisionRequest,
     Request,
     RunRequest,
     Unreached,
@@ -92,10 +93,8 @@ def main() -> None:
     # Libraries' logs are theirs: what matters of them is in the errors that they raise.
     logging.basicConfig(handlers=[logging.NullHandler()])
     logging.lastResort = None
-    try:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         Server(FileObjectPosix(os.dup(0), "rb"), outgoing).serve()
-    except (BrokenPipeError, ConnectionResetError):
-        pass
     sys.stderr.flush()
     # Greenlets may still wait for devices that will never answer; nobody waits for them any more.
     os._exit(0)
