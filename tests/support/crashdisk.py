@@ -21,6 +21,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,15 @@ class Entry:
         """Whether everything before it, and it itself, is on the medium when it is answered."""
         return bool(self.flags & (FLUSH | FUA))
 
-    def applied_to(self, disk: bytearray, *, only_bytes: int | None = None) -> None:
+    def applied_to(self, changed: "Sectors", *, only_bytes: int | None = None) -> None:
         data = bytes(self.sectors * SECTOR_BYTES) if self.flags & DISCARD else self.data
         data = data[:only_bytes]
-        start = self.sector * SECTOR_BYTES
-        disk[start : start + len(data)] = data
+        for at in range(0, len(data), SECTOR_BYTES):
+            changed[self.sector + at // SECTOR_BYTES] = data[at : at + SECTOR_BYTES]
+
+
+Sectors = dict[int, bytes]
+"""The sectors of a disk that differ from what it was before: states are many, and small this way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,8 @@ class Mark:
 class Recording:
     """A disk before a transaction, all that was written to it since, and what was said meanwhile."""
 
-    base: bytes
+    size_bytes: int
+    base: Sectors
     entries: tuple[Entry, ...]
     marks: tuple[Mark, ...]
     mount_options: tuple[str, ...]
@@ -93,7 +99,7 @@ class Crash:
     kind: Literal["prefix", "subset", "torn"]
     entries: int
     said: tuple[str, ...]
-    disk: bytes
+    changed: Sectors
 
 
 def parse_log(log: bytes) -> tuple[Entry, ...]:
@@ -153,7 +159,8 @@ def record(
             # Unmounting writes more: that is no part of any crash.
             entries = parse_log(_used(log))
         return Recording(
-            base=base.read_bytes(),
+            size_bytes=size_mb << 20,
+            base=used_sectors(base.read_bytes()),
             entries=entries,
             marks=tuple(marks),
             mount_options=mount_options,
@@ -170,19 +177,19 @@ def crashes(
         torn: whether each write of more than a page is also cut at a random sector.
     """
     chance = random.Random(seed)
-    disk = bytearray(recording.base)
-    durable = bytearray(recording.base)
+    disk: Sectors = {}
+    durable: Sectors = {}
     in_cache: list[Entry] = []
 
-    def crash(kind: Literal["prefix", "subset", "torn"], entries: int, state: bytearray) -> Crash:
+    def crash(kind: Literal["prefix", "subset", "torn"], entries: int, state: Sectors) -> Crash:
         said = tuple(mark.word for mark in recording.marks if mark.entries <= entries)
-        return Crash(kind=kind, entries=entries, said=said, disk=bytes(state))
+        return Crash(kind=kind, entries=entries, said=said, changed=dict(state))
 
     def reordered(entries: int) -> Iterator[Crash]:
         if len(in_cache) < 2:
             return
         for _ in range(subsets):
-            state = bytearray(durable)
+            state = dict(durable)
             for entry in in_cache:
                 if chance.random() < 0.5:
                     entry.applied_to(state)
@@ -191,7 +198,7 @@ def crashes(
     yield crash("prefix", 0, disk)
     for count, entry in enumerate(recording.entries, 1):
         if torn and len(entry.data) > 4096:
-            state = bytearray(disk)
+            state = dict(disk)
             border = chance.randrange(1, len(entry.data) // SECTOR_BYTES) * SECTOR_BYTES
             entry.applied_to(state, only_bytes=border)
             yield crash("torn", count - 1, state)
@@ -200,7 +207,7 @@ def crashes(
         entry.applied_to(disk)
         in_cache.append(entry)
         if entry.is_barrier:
-            durable = bytearray(disk)
+            durable = dict(disk)
             in_cache.clear()
         yield crash("prefix", count, disk)
     yield from reordered(len(recording.entries))
@@ -211,7 +218,7 @@ def after_power_cut(recording: Recording, crash: Crash) -> Iterator[Path]:
     """The disk as the next boot mounts it, journal replayed; writable, so recovery can run on it."""
     with tempfile.TemporaryDirectory(prefix="crashdisk-", dir=_fast_directory()) as scratch:
         image, mounted = Path(scratch) / "image", Path(scratch) / "mounted"
-        image.write_bytes(crash.disk)
+        write_image(image, recording.size_bytes, recording.base | crash.changed)
         mounted.mkdir()
         with mounted_disk(image, mounted, recording.mount_options):
             yield mounted
@@ -244,6 +251,25 @@ def violations(
             if reason := check(mounted, crash.said):
                 found.append(Violation(crash=crash, reason=reason))
     return tuple(found)
+
+
+def used_sectors(image: bytes) -> Sectors:
+    """The sectors of an image that are not empty."""
+    empty = bytes(SECTOR_BYTES)
+    pieces = (
+        (at // SECTOR_BYTES, image[at : at + SECTOR_BYTES])
+        for at in range(0, len(image), SECTOR_BYTES)
+    )
+    return {sector: data for sector, data in pieces if data != empty}
+
+
+def write_image(image: Path, size_bytes: int, sectors: Sectors) -> None:
+    """A sparse file that holds these sectors and is empty elsewhere."""
+    with image.open("wb") as handle:
+        handle.truncate(size_bytes)
+        for sector, data in sorted(sectors.items()):
+            handle.seek(sector * SECTOR_BYTES)
+            handle.write(data)
 
 
 @contextlib.contextmanager
@@ -298,11 +324,9 @@ def _exported(live: Path, log: Path, at: Path) -> Iterator[None]:
 def _wait_for_quiet(log: Path) -> None:
     """Return when the file system has committed all it holds back.
 
-    ext4 commits every second here and the kernel writes dirty pages back within five; both leave traces
-    in the log. `sync -f` would be quicker, and would hide what a forgotten fsync does: it changes order.
+    ext4 commits its metadata every second here, and so leaves traces in the log. A `sync` would be
+    quicker, and would hide what a forgotten fsync does: it writes the data that nobody asked for.
     """
-    import time
-
     seen = -1
     still_since = time.monotonic()
     deadline = still_since + 30
