@@ -20,11 +20,12 @@ import numpy as np
 import onnxruntime
 import scenes
 import torch
+from network import DigitNet
+from torch import nn
+
 from edgeform_runtime.pipeline import stages_of
 from edgeform_runtime.stages import preprocess
 from edgeform_wire import golden
-from network import DigitNet
-from torch import nn
 
 HERE = pathlib.Path(__file__).resolve().parent
 SEED = 20_240_801
