@@ -163,7 +163,9 @@ def paths(site: Object, site_folder: Path, devices: Sequence[Device]) -> Iterato
             yield ef.NO_SUCH_PATH.at(None, detail, address=f"devices.{device.name}.connect")
 
 
-def idle_overlays(site: Object, overlays: Sequence[Overlay], used: set[int]) -> Iterator[Diagnostic]:
+def idle_overlays(
+    site: Object, overlays: Sequence[Overlay], used: set[int]
+) -> Iterator[Diagnostic]:
     """Overlays that no device gets."""
     for number, overlay in enumerate(overlays):
         if number not in used:

@@ -25,7 +25,9 @@ def builtin_names() -> tuple[str, ...]:
 @cache
 def builtin_content(name: str) -> bytes:
     """The file of a builtin class."""
-    file = resources.files("edgeform.spec").joinpath("builtin", f"{name.removeprefix(BUILTIN)}.yaml")
+    file = resources.files("edgeform.spec").joinpath(
+        "builtin", f"{name.removeprefix(BUILTIN)}.yaml"
+    )
     return file.read_bytes()
 
 
@@ -116,8 +118,7 @@ class Classes:
         """The names in a class's lineage, nearest first."""
         lineage = self.lineage(name) or ()
         return tuple(
-            name if n == 0 else str(lineage[n - 1].spec.get("extends"))
-            for n in range(len(lineage))
+            name if n == 0 else str(lineage[n - 1].spec.get("extends")) for n in range(len(lineage))
         )
 
 

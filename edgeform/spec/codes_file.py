@@ -1,7 +1,7 @@
 """EF10xx: what can be wrong with one file, before anything is compared with anything else."""
 
-from edgeform.spec.codes import Code
 from edgeform.diagnostics import Severity
+from edgeform.spec.codes import Code
 
 UNKNOWN_KEY = Code(
     code="EF1001",

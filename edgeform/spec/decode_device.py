@@ -93,9 +93,7 @@ def _package(spec: Mapping) -> Package:
 
 def _pairs(spec: Mapping) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (key, text_of(value))
-        for key, value in spec.items()
-        if not isinstance(value, (dict, list))
+        (key, text_of(value)) for key, value in spec.items() if not isinstance(value, (dict, list))
     )
 
 

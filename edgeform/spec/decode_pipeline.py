@@ -98,9 +98,7 @@ def checks(spec: Mapping) -> Checks:
 
 
 def limits(spec: Mapping) -> Limits:
-    return Limits(
-        memory_bytes=size(spec, "memory_bytes"), cpu_percent=integer(spec, "cpu_percent")
-    )
+    return Limits(memory_bytes=size(spec, "memory_bytes"), cpu_percent=integer(spec, "cpu_percent"))
 
 
 def serving(spec: Mapping) -> Serving:

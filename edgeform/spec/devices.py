@@ -17,7 +17,8 @@ from edgeform.spec import decode_device, fields, shape
 from edgeform.spec.classes import Classes
 from edgeform.spec.expand import BadReference, Scope, expanded, expanded_text
 from edgeform.spec.merge import merge, merged
-from edgeform.spec.nodes import Block, Items, Path as NodePath, Scalar, Value
+from edgeform.spec.nodes import Block, Items, Scalar, Value
+from edgeform.spec.nodes import Path as NodePath
 from edgeform.spec.objects import Catalog, Object
 from edgeform.spec.pipelines import Pipelines
 from edgeform.spec.provenance import DeviceOrigin, Overlay, Provenance
@@ -88,7 +89,9 @@ class Devices:
             count = int(last) - int(first) + 1
             if not 0 < count <= MAX_EACH:
                 source = device_list.place((*path, "each", "n"))
-                detail = f"{written!r} stands for {max(count, 0):,} devices; 1 to {MAX_EACH:,} can be."
+                detail = (
+                    f"{written!r} stands for {max(count, 0):,} devices; 1 to {MAX_EACH:,} can be."
+                )
                 self.report.add(ef.BAD_RANGE.at(source, detail, address=device_list.address))
                 return
             values = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
@@ -141,7 +144,11 @@ class Devices:
             matching = tuple(i for i, o in enumerate(self.overlays) if o.selector.matches(seen))
             self.used_overlays.update(matching)
             origin = DeviceOrigin(
-                device_list=device_list, number=number, n=n, class_name=class_name, overlays=matching
+                device_list=device_list,
+                number=number,
+                n=n,
+                class_name=class_name,
+                overlays=matching,
             )
             self._seen[name] = origin
         self.provenance.origins[name] = origin
@@ -160,7 +167,9 @@ class Devices:
         if not origin.class_name:
             detail = "The device has no hardware class."
             hint = "Add for example\n    class: builtin/linux-x86_64"
-            self.report.add(ef.INCOMPLETE.at(origin.name_place(), detail, address=address, hint=hint))
+            self.report.add(
+                ef.INCOMPLETE.at(origin.name_place(), detail, address=address, hint=hint)
+            )
             return False
         if self.classes.find(origin.class_name) is None:
             if not self.catalog.is_partial:
@@ -229,7 +238,9 @@ class Devices:
     def _prove(self, value: Block, name: str) -> None:
         """Check again what `${...}` changed: a variable may hold what its place cannot take."""
         checked = Block((key, item) for key, item in value.items() if key not in _SHARED_KEYS)
-        for problem in shape.problems(validator("device_patch"), checked, address=f"devices.{name}"):
+        for problem in shape.problems(
+            validator("device_patch"), checked, address=f"devices.{name}"
+        ):
             source = self.provenance.place(name, problem.path)
             self.report.add(
                 ef.UNFIT_AFTER_MERGE.at(
@@ -323,7 +334,9 @@ class Devices:
         if problem:
             source = self.provenance.place(name, path)
             address = f"devices.{name}.{shape.dotted(path)}"
-            self.report.add(ef.SECRET_PROVIDER.at(source, problem[0], address=address, hint=problem[1]))
+            self.report.add(
+                ef.SECRET_PROVIDER.at(source, problem[0], address=address, hint=problem[1])
+            )
 
 
 PROVIDERS = ("env", "file")

@@ -13,7 +13,15 @@ from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import SiteName
 from edgeform.domain.site import RegistryRef, Rollout, Site
 from edgeform.errors import SpecInvalid
-from edgeform.spec import check, codes_file, codes_site, decode_device, decode_pipeline, fields, shape
+from edgeform.spec import (
+    check,
+    codes_file,
+    codes_site,
+    decode_device,
+    decode_pipeline,
+    fields,
+    shape,
+)
 from edgeform.spec.classes import BUILTIN, Classes, builtin_content
 from edgeform.spec.devices import Devices
 from edgeform.spec.nodes import Block, Scalar, SourceFile, unpack
@@ -67,7 +75,9 @@ def _load(folder: Path) -> Loaded:
     catalog = Catalog()
     if not folder.is_dir():
         source = SourceFile(str(folder)).source(1, 1)
-        report.add(codes_file.UNREADABLE.at(replace(source, line_text=""), "There is no such folder."))
+        report.add(
+            codes_file.UNREADABLE.at(replace(source, line_text=""), "There is no such folder.")
+        )
         return _failed(catalog, report)
     readings = _read(folder, report)
     for reading in readings:
@@ -110,9 +120,7 @@ def _composed(
         overlays=overlays,
     )
     devices = builder.all()
-    models = tuple(
-        decode_pipeline.model(m.name, m.spec) for m in catalog.of("Model") if m.is_sound
-    )
+    models = tuple(decode_pipeline.model(m.name, m.spec) for m in catalog.of("Model") if m.is_sound)
     own_classes = _own_classes(catalog, classes)
     rollout = _rollout(site, catalog, report)
     problems: list[Iterable[Diagnostic]] = [
@@ -315,9 +323,9 @@ def _rollout(site: Object, catalog: Catalog, report: Report) -> Rollout:
 def _digest(folder: Path, readings: tuple[Reading, ...], builtins: tuple[str, ...]) -> str:
     """One digest over every file, its name relative to the site, and the builtin classes in use."""
     whole = hashlib.sha256()
-    parts = [
-        (Path(r.source.shown).relative_to(folder).as_posix(), r.content) for r in readings
-    ] + [(name, builtin_content(name)) for name in sorted(builtins)]
+    parts = [(Path(r.source.shown).relative_to(folder).as_posix(), r.content) for r in readings] + [
+        (name, builtin_content(name)) for name in sorted(builtins)
+    ]
     for name, content in sorted(parts):
         whole.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     return f"sha256:{whole.hexdigest()}"

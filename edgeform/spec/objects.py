@@ -69,7 +69,13 @@ class Catalog:
         return tuple(self.objects.get(kind, {}))
 
     def missing(
-        self, kind: str, name: str, source: Source | None, address: str, *, among: tuple[str, ...] = ()
+        self,
+        kind: str,
+        name: str,
+        source: Source | None,
+        address: str,
+        *,
+        among: tuple[str, ...] = (),
     ) -> Diagnostic:
         """That nothing of this kind has the name."""
         known = (*self.names(kind), *among)

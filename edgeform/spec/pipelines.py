@@ -72,15 +72,15 @@ class Pipelines:
                 continue
             for secret in made.secrets:
                 if secret not in secrets:
-                    detail = f"Pipeline {name!r} reads secret {secret!r}, and the device gives none."
+                    detail = (
+                        f"Pipeline {name!r} reads secret {secret!r}, and the device gives none."
+                    )
                     hint = f"secrets: {{{secret}: {{secret: env/NAME}}}}"
                     self._problem(ef.SECRET_MISSING, device, ("pipelines", name), detail, hint)
             found.append(made)
         return tuple(found)
 
-    def _problem(
-        self, code: Code, device: str, path: Path, detail: str, hint: str = ""
-    ) -> None:
+    def _problem(self, code: Code, device: str, path: Path, detail: str, hint: str = "") -> None:
         source = self.provenance.place(device, path)
         address = f"devices.{device}.{shape.dotted(path)}"
         self.report.add(code.at(source, detail, address=address, hint=hint))
@@ -108,9 +108,7 @@ class Pipelines:
         variables = self._variables(device, name, template, entry, value)
         if variables is None:
             return None
-        scope = Scope(
-            site=site_values, device=_about(device, value, hardware), vars=variables
-        )
+        scope = Scope(site=site_values, device=_about(device, value, hardware), vars=variables)
         key: tuple[object, ...] = (name,)
         if template.references:
             try:
@@ -277,5 +275,7 @@ def _about(device: str, value: Block, hardware: HardwareClass) -> dict[str, Scal
 def _references(value: Value) -> set[str]:
     if isinstance(value, str):
         return set(_REFERENCE.findall(value)) if "${" in value else set()
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    children = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    )
     return {reference for item in children for reference in _references(item)}

@@ -109,7 +109,7 @@ def _refused(source: SourceFile, *problems: Diagnostic) -> Reading:
     return Reading(source=source, diagnostics=problems, is_whole=False)
 
 
-class _TooMuch(Exception):  # noqa: N818 - leaves the event loop, never this module
+class _TooMuch(Exception):
     pass
 
 
@@ -195,7 +195,9 @@ class _Reader:
                 if len(stack) >= MAX_DEPTH or self.nodes > MAX_NODES:
                     self._refuse_size(len(stack), place)
                 is_map = kind is MappingStartEvent
-                stack.append(_Frame(Block() if is_map else None, None if is_map else Items(), place))
+                stack.append(
+                    _Frame(Block() if is_map else None, None if is_map else Items(), place)
+                )
                 if len(stack) > 1 and stack[-2].block is not None and stack[-2].key is None:
                     detail = "A mapping's key is a text; this one is a list or a mapping."
                     hint = "Quote texts that begin with a brace or a bracket."
@@ -302,7 +304,9 @@ class _Reader:
 
     def _refuse_size(self, depth: int, place: int) -> None:
         if depth >= MAX_DEPTH:
-            self.problem(ef.TOO_DEEP, place, f"This is level {depth + 1}, and {MAX_DEPTH} is the last.")
+            self.problem(
+                ef.TOO_DEEP, place, f"This is level {depth + 1}, and {MAX_DEPTH} is the last."
+            )
         else:
             self.problem(ef.TOO_LARGE, place, f"More than {MAX_NODES:,} values in one file.")
         raise _TooMuch

@@ -100,9 +100,7 @@ _FORM = "A selector is a name, a glob (cam-*), key=value or key!=value; commas m
 
 def candidate(device: Device) -> Candidate:
     """A device of a site as selectors see it."""
-    return Candidate(
-        name=device.name, labels=dict(device.labels), classes=device.hardware.lineage
-    )
+    return Candidate(name=device.name, labels=dict(device.labels), classes=device.hardware.lineage)
 
 
 def _labels_of(site: Site) -> str:

@@ -126,7 +126,9 @@ def _unknown(key: str, rule: Schema, source: Source | None, where: str) -> Diagn
     hint = nearest(key, known)
     if not hint and 0 < len(known) <= MAX_LISTED:
         hint = f"Known here: {', '.join(known)}."
-    return ef.UNKNOWN_KEY.at(source, f"{key!r} is not a key of this object.", address=where, hint=hint)
+    return ef.UNKNOWN_KEY.at(
+        source, f"{key!r} is not a key of this object.", address=where, hint=hint
+    )
 
 
 def _not_allowed(rule: Schema, value: Value, source: Source | None, where: str) -> Diagnostic:
