@@ -106,12 +106,12 @@ class Journal:
         return None
 
     def checks(self) -> Tuple[CheckResult, ...]:
-        """The results of the live checks if there are any, else of the shadow's."""
-        found: Tuple[CheckResult, ...] = ()
+        """The last results of each gate, in the order of the gates."""
+        found: Dict[str, List[CheckResult]] = {}
         for line in self.lines():
             if "checks" in line.details:
-                found = tuple(CheckResult(**value) for value in line.details["checks"])
-        return found
+                found[line.step] = [CheckResult(**value) for value in line.details["checks"]]
+        return tuple(result for results in found.values() for result in results)
 
     def reason(self) -> str:
         """Why it was turned back, if somebody said so."""

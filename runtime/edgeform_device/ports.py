@@ -9,6 +9,7 @@ from typing import Dict, Optional, Protocol, Tuple
 from edgeform_device.durable import Disk
 from edgeform_device.layout import Layout
 from edgeform_device.records import Committed
+from edgeform_device.subject import Subject
 from edgeform_wire.deployment import Deployment
 from edgeform_wire.generation import Generation, PipelineUse
 from edgeform_wire.receipt import CheckResult, Receipt
@@ -161,9 +162,7 @@ class Services(Protocol):
 class Checks(Protocol):
     """The tool judges what the runtime answers."""
 
-    def run(
-        self, use: PipelineUse, generation: Generation, socket_path: str, pid: int
-    ) -> Tuple[CheckResult, ...]: ...
+    def run(self, subject: Subject) -> Tuple[CheckResult, ...]: ...
 
     def is_acceptable(self, results: Tuple[CheckResult, ...]) -> bool: ...
 

@@ -9,6 +9,7 @@ from typing import Callable, List, Optional, Tuple
 from edgeform_device import generations
 from edgeform_device.ports import Environment, Health
 from edgeform_device.settle import POLL_S, await_healthy, describe
+from edgeform_device.subject import Subject
 from edgeform_wire.generation import Generation, PipelineUse
 from edgeform_wire.receipt import CheckResult
 
@@ -45,7 +46,7 @@ def shadow_gate(
         if available < needed + SHADOW_HEADROOM_BYTES:
             results.append(_skipped(name, needed, available))
             continue
-        found = _judge_shadow(env, after, use, number)
+        found = _judge_shadow(env, use, number)
         results.extend(found.results)
         if found.problem:
             return Found(tuple(results), found.problem)
@@ -73,18 +74,31 @@ def switch_services(env: Environment, before: Optional[Generation], after: Gener
     return " ".join(await_healthy(env, after, READY_WITHIN_S))
 
 
-def live_checks(env: Environment, content: Generation) -> Found:
-    """Judge every pipeline as it runs now."""
+def live_checks(
+    env: Environment, before: Optional[Generation], after: Generation, number: int
+) -> Found:
+    """Judge every pipeline as it runs now, each one for itself.
+
+    A pipeline that did not change was not restarted and still names the generation it was started from.
+    """
+    changed = generations.changed(before, after)
     results: List[CheckResult] = []
-    for use in content.pipelines:
+    for use in after.pipelines:
         health = env.services.health(use.name)
         if not health.is_ready:
             return Found(tuple(results), describe(health))
-        path = env.layout.socket(use.name)
-        results.extend(env.checks.run(use, content, path, health.pid))
-    if env.checks.is_acceptable(tuple(results)):
-        return Found(tuple(results))
-    return Found(tuple(results), failures(tuple(results)))
+        subject = Subject(
+            use=use,
+            model_tree=env.layout.tree(use.model),
+            socket_path=env.layout.socket(use.name),
+            pid=health.pid,
+            generation=number if use.name in changed else None,
+        )
+        found = env.checks.run(subject)
+        results.extend(found)
+        if not env.checks.is_acceptable(found):
+            return Found(tuple(results), failures(found))
+    return Found(tuple(results))
 
 
 def soak(env: Environment, content: Generation, soak_s: float, is_interrupted: Interrupted) -> str:
@@ -114,14 +128,20 @@ def pipeline(content: Generation, name: str) -> PipelineUse:
     return next(use for use in content.pipelines if use.name == name)
 
 
-def _judge_shadow(env: Environment, content: Generation, use: PipelineUse, number: int) -> Found:
+def _judge_shadow(env: Environment, use: PipelineUse, number: int) -> Found:
     try:
         pid = env.services.start_shadow(number, use)
         problem = _await_shadow(env, use.name)
         if problem:
             return Found((), f"Shadow gate: {problem}")
-        path = env.layout.socket(use.name, is_shadow=True)
-        results = tuple(_as_shadow(r) for r in env.checks.run(use, content, path, pid))
+        subject = Subject(
+            use=use,
+            model_tree=env.layout.tree(use.model),
+            socket_path=env.layout.socket(use.name, is_shadow=True),
+            pid=pid,
+            generation=number,
+        )
+        results = tuple(_as_shadow(r) for r in env.checks.run(subject))
     finally:
         env.services.stop_shadow(use.name)
     if env.checks.is_acceptable(results):

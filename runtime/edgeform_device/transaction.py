@@ -296,7 +296,7 @@ class _Trial:
         if problem:
             return problem
         self._journal.begin("checks")
-        found = steps.live_checks(env, after)
+        found = steps.live_checks(env, before, after, self._txn.to_generation)
         self._journal.note_checks("checks_end", found.results)
         self._raise_if_decided()
         if found.problem:

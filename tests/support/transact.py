@@ -1,0 +1,392 @@
+"""A small device to run transactions on: the real logic over parts that a test can break.
+
+Disk, clock, locks, services, checks and launcher live in memory; what they do is written down.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from edgeform_device import generations
+from edgeform_device.errors import DeviceError
+from edgeform_device.layout import layout_for
+from edgeform_device.ports import GUARD_LOCK, Environment, Health
+from edgeform_device.records import Committed, State
+from edgeform_wire import receipt as wire
+from edgeform_wire.deployment import Base, Deployment, Policy
+from edgeform_wire.generation import ArtifactRef, Generation, PipelineUse
+from edgeform_wire.receipt import CheckResult, Receipt
+from support.memdisk import MemoryDisk
+
+DIGEST = "sha256:" + "{:064x}"
+BOOT = "boot-1"
+
+
+def digest(number):
+    return DIGEST.format(number)
+
+
+def a_generation(model=1, runtime=100, name="cam", epoch=1, **pipeline):
+    use = PipelineUse(
+        name=name,
+        runtime=digest(runtime),
+        model=digest(model),
+        engine="onnxruntime",
+        stages={},
+        checks={"golden": True},
+        limits={"memory_bytes": None, "cpu_percent": None},
+    )
+    artifacts = (
+        ArtifactRef(digest(model), "model", "digits", f"1.{model}", "fp32", 1000, epoch),
+        ArtifactRef(digest(runtime), "runtime", "ort", "1", "cpu", 1000, 1),
+    )
+    return Generation("lab", "dev-1", artifacts, (replace(use, **pipeline),))
+
+
+def a_deployment(content, number, base=None, **policy):
+    settings = {"soak_s": 1.0, "deadline_s": 60.0, "confirm_s": 20.0, **policy}
+    return Deployment(
+        site="lab",
+        device="dev-1",
+        number=number,
+        base=base or Base(0, None),
+        generation=content,
+        policy=Policy(**settings),
+        plan_digest=digest(900 + number),
+        spec_digest=digest(901),
+        lock_digest=digest(902),
+        issued_at="2026-01-01T00:00:00Z",
+    )
+
+
+class FakeClock:
+    def __init__(self, boot=BOOT):
+        self.now_s = 100.0
+        self.boot = boot
+        self.on_sleep = []  # each is called once per sleep, and may act as another process
+
+    def boottime_s(self):
+        return self.now_s
+
+    def boot_id(self):
+        return self.boot
+
+    def wall_time(self):
+        return "2026-01-01T00:00:00Z"
+
+    def trust(self):
+        return "ntp"
+
+    def sleep(self, seconds):
+        self.now_s += max(seconds, 0.001)
+        for act in tuple(self.on_sleep):
+            act()
+
+
+@dataclass
+class FakeHeld:
+    locks: "FakeLocks"
+    name: str
+    is_shared: bool
+
+    def release(self):
+        self.locks.held[self.name].remove(self)
+
+
+class FakeLocks:
+    def __init__(self):
+        self.held = {}
+
+    def take(self, name, wait_s, *, is_shared=False):
+        there = self.held.setdefault(name, [])
+        if there and not (is_shared and all(h.is_shared for h in there)):
+            return None
+        held = FakeHeld(self, name, is_shared)
+        there.append(held)
+        return held
+
+
+class FakeServices:
+    """Pipelines as names: which run, from which model, and how well."""
+
+    def __init__(self, world):
+        self.world = world
+        self.running = {}
+        self.calls = []
+        self.sick_models = set()
+        self.available = 10**9
+        self.next_pid = 10
+
+    def define(self, generation):
+        self.defined = {use.name: use for use in generation.pipelines}
+
+    def _run(self, name):
+        self.next_pid += 1
+        self.running[name] = (self.next_pid, self.defined[name].model)
+
+    def start(self, names):
+        for name in names:
+            if name not in self.running:
+                self.calls.append(("start", name))
+                self._run(name)
+
+    def restart(self, names):
+        for name in names:
+            self.calls.append(("restart", name))
+            self._run(name)
+
+    def stop(self, names):
+        for name in names:
+            if self.running.pop(name, None):
+                self.calls.append(("stop", name))
+
+    def known(self):
+        return tuple(sorted(self.running))
+
+    def health(self, name):
+        pid, model = self.running.get(name, (0, None))
+        if not pid:
+            return Health(name, is_active=False, pid=0, phase="")
+        phase = "failed" if model in self.sick_models else "ready"
+        return Health(name, is_active=True, pid=pid, phase=phase)
+
+    def start_shadow(self, number, use):
+        self.calls.append(("shadow", use.name))
+        self.running[use.name + ".shadow"] = (7, use.model)
+        return 7
+
+    def shadow_health(self, name):
+        return replace(self.health(name + ".shadow"), name=name)
+
+    def stop_shadow(self, name):
+        self.running.pop(name + ".shadow", None)
+
+    def available_bytes(self):
+        return self.available
+
+    def resident_bytes(self, name):
+        return 10**6 if name in self.running else None
+
+    def reboot(self):
+        self.calls.append(("reboot",))
+
+
+class FakeChecks:
+    """Passes what is not in `bad_models`; `bad_live` fails only after the switch."""
+
+    def __init__(self):
+        self.bad_models = set()
+        self.bad_live = set()
+        self.on_run = lambda subject: None
+
+    def run(self, subject):
+        self.on_run(subject)
+        is_shadow = ".shadow." in subject.socket_path
+        bad = subject.use.model in self.bad_models or (
+            not is_shadow and subject.use.model in self.bad_live
+        )
+        verdict = "fail" if bad else "pass"
+        return (CheckResult("golden", subject.use.name, verdict, "as the test wants", {}),)
+
+    def is_acceptable(self, results):
+        verdicts = [r.verdict for r in results]
+        return "pass" in verdicts and "fail" not in verdicts
+
+
+@dataclass(frozen=True)
+class FakeApproved:
+    deployment: Deployment
+
+
+class FakePreparation:
+    def __init__(self, world):
+        self.world = world
+        self.deployments = {}
+        self.refusal = None
+        self.collected = 0
+
+    def approve(self, number):
+        if number not in self.deployments:
+            raise DeviceError(f"there is no deployment {number}")
+        return FakeApproved(self.deployments[number])
+
+    def preflight(self, approved, committed):
+        if self.refusal is not None:
+            raise self.refusal
+
+    def materialise(self, approved):
+        """Model trees, each one file, written as the store does: aside, synced, renamed."""
+        layout, disk = self.world.layout, self.world.disk
+        for ref in approved.deployment.generation.artifacts:
+            tree = layout.tree(ref.digest)
+            if not disk.exists(tree):
+                disk.remove_tree(tree + ".tmp")
+                disk.mkdir(tree + ".tmp")
+                disk.write_file(tree + ".tmp/model", ref.digest.encode())
+                disk.publish(tree + ".tmp", tree)
+
+    def derive(self, generation):
+        return {}
+
+    def verify(self, generation):
+        pass
+
+    def clean(self):
+        for name in self.world.disk.names(self.world.layout.trees_dir):
+            if name.endswith(".tmp"):
+                self.world.disk.remove_tree(self.world.layout.trees_dir + "/" + name)
+
+    def collect(self):
+        self.collected += 1
+
+
+class FakeReceipts:
+    """Chained lines through the disk, one per transaction."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def all(self):
+        content = self.world.disk.read(self.world.layout.receipts) or b""
+        return [wire.decode_line(line).receipt for line in content.split(b"\n")[:-1]]
+
+    def record(self, verdict):
+        there = self.all()
+        for found in there:
+            if found.transaction == verdict.transaction:
+                return found
+        receipt = Receipt(
+            site="lab",
+            device="dev-1",
+            seq=len(there) + 1,
+            prev=there[-1].chain_digest if there else wire.GENESIS,
+            tool="tool",
+            boot_id=self.world.clock.boot_id(),
+            wall_time=self.world.clock.wall_time(),
+            clock="ntp",
+            signing="unsigned",
+            **vars(verdict),
+        )
+        line = wire.SignedReceipt(receipt, None).encoded_line()
+        self.world.disk.append_line(self.world.layout.receipts, line)
+        return receipt
+
+
+class FakeLauncher:
+    def __init__(self, world):
+        self.world = world
+        self.started = []
+        self.killed = []
+        self.guards_start = True
+
+    def start(self, unit, arguments, *, is_restarted):
+        self.started.append(arguments)
+        if arguments[0] == "guard" and self.guards_start:
+            self.world.guard = self.world.locks.take(GUARD_LOCK, 0)
+
+    def kill(self, pid):
+        self.killed.append(pid)
+
+
+@dataclass
+class World:
+    """One device. `env` is what the product sees of it."""
+
+    disk: MemoryDisk = field(default_factory=MemoryDisk)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self):
+        self.layout = layout_for("/p")
+        self.locks = FakeLocks()
+        self.services = FakeServices(self)
+        self.preparation = FakePreparation(self)
+        self.checks = FakeChecks()
+        self.receipts = FakeReceipts(self)
+        self.launcher = FakeLauncher(self)
+        self.guard = None
+        for folder in (
+            self.layout.state_dir,
+            self.layout.generations_dir,
+            self.layout.trees_dir,
+            self.layout.journal_dir,
+        ):
+            self.disk.mkdir(folder)
+
+    @property
+    def env(self):
+        return Environment(
+            layout=self.layout,
+            disk=self.disk,
+            clock=self.clock,
+            locks=self.locks,
+            services=self.services,
+            preparation=self.preparation,
+            checks=self.checks,
+            receipts=self.receipts,
+            launcher=self.launcher,
+        )
+
+    @property
+    def state(self):
+        return State(self.disk, self.layout)
+
+    @property
+    def current(self):
+        return generations.current(self.disk, self.layout)
+
+    def reboot(self, boot):
+        """All processes end; the disk stays as it is."""
+        self.clock.boot = boot
+        self.locks.held.clear()
+        self.services.running.clear()
+        self.guard = None
+        return self
+
+    def runs(self, name="cam"):
+        """The model that the running pipeline serves."""
+        found = self.services.running.get(name)
+        return None if found is None else found[1]
+
+
+def a_device_at(generation_content, number=1, world=None):
+    """A device that has committed this generation and runs it."""
+    world = world or World()
+    deployment = a_deployment(generation_content, number)
+    world.preparation.deployments[number] = deployment
+    world.preparation.materialise(FakeApproved(deployment))
+    generations.write(world.disk, world.layout, number, deployment, "ssh")
+    world.disk.replace_link(world.layout.current, world.layout.generation_target(number))
+    digest_ = generation_content.digest
+    world.state.write_committed(Committed(number, digest_, number, "t0-setup"))
+    world.services.define(generation_content)
+    world.services.start(tuple(use.name for use in generation_content.pipelines))
+    world.services.calls.clear()
+    settle = getattr(world.disk, "settle", None)
+    if settle is not None:
+        settle()
+    return world
+
+
+def order(world, deployment, nonce="nonce-0123456789"):
+    """Offer a deployment to the device and write the order, as `activate` does; the order."""
+    from edgeform_device.activate import Request, activate
+
+    world.preparation.deployments[deployment.number] = deployment
+    activate(
+        world.env,
+        Request(
+            deployment=deployment.number,
+            generation=0,
+            plan_digest=deployment.plan_digest,
+            road="ssh",
+            who="tester",
+            nonce=nonce,
+        ),
+    )
+    return world.state.order()
+
+
+def next_deployment(world, content, **policy):
+    """A deployment of that content on top of what the device has."""
+    committed = world.state.committed()
+    base = Base(0, None) if committed is None else Base(committed.generation, committed.digest)
+    number = 1 if committed is None else committed.deployment + 1
+    return a_deployment(content, number, base, **policy)
