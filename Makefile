@@ -1,31 +1,62 @@
-# Every target says what it does; `make help` lists them. CI calls the same targets.
+# Two commands do everything from a fresh clone: `make demo` and `make test`. CI calls the same targets.
 SHELL := /bin/bash
 VENV  := .venv
-PY    := $(VENV)/bin/python
-UV    := $(VENV)/bin/uv
+BIN   := $(VENV)/bin
+UV    := $(BIN)/uv
 LOCK  := .ci/locks/dev.txt
+PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev lint lock clean
+.PHONY: help demo test test-all soak bench-fleet bench-spec dev wheel system lint lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+demo: wheel system ## the whole story on lab devices: plan, apply, a bad model, a lost connection, drift
+	@$(BIN)/python -m edgeform.lab.demo
+
+test: wheel system lint ## everything a change must pass: sampled slow tiers
+	@echo "==> tests (the installed wheel, not the checkout)"
+	@EDGEFORM_TESTED=wheel $(PYTEST) -m "not slow and not vm" --durations 10
+
+test-all: wheel system lint ## all of it, slow tiers whole
+	@echo "==> all tests (the installed wheel, not the checkout)"
+	@EDGEFORM_TESTED=wheel $(PYTEST) --run-all --durations 30
+
+soak: wheel system ## fuzzing, a thousand power cuts, matrices: hours, its result is committed
+	@$(BIN)/python bench/soak.py --out docs/reference/soak.json
+
+bench-fleet: wheel system ## no-op plan and model update against Ansible and plain pyinfra, side by side
+	@$(BIN)/python bench/fleet.py
+
+bench-spec: wheel ## load, validate, resolve and plan 1,000 to 100,000 devices
+	@$(BIN)/python bench/spec.py
 
 $(VENV)/.locked: $(LOCK)
-	@echo "==> virtual environment and locked dependencies"
-	@python3 -m venv $(VENV)
-	@$(PY) -m pip install -q --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' $(LOCK))"
-	@$(UV) pip install -q --python $(PY) --require-hashes -r $(LOCK)
+	@echo "==> virtual environment with locked dependencies ($$(python3 --version))"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "edgeform needs Python 3.11 or newer"; exit 1; }
+	@python3 -m venv $(VENV) >/dev/null 2>&1 || { .ci/need python3-venv && python3 -m venv $(VENV); }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' $(LOCK))"
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r $(LOCK)
 	@touch $@
 
-dev: $(VENV)/.locked ## an editable installation for work on edgeform itself
-	@$(UV) pip install -q --python $(PY) --no-deps -e .
+dev: $(VENV)/.locked ## an editable installation, for work on edgeform itself
+	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
 
-lint: dev ## ruff, mypy --strict, import contracts
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+wheel: $(VENV)/.locked ## build the wheel and install it: what users get is what is tested
+	@echo "==> wheel"
+	@rm -rf build/wheel && $(UV) build -q --wheel --python $(BIN)/python -o build/wheel .
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --reinstall-package edgeform build/wheel/*.whl
+
+system: $(VENV)/.locked ## install missing system packages where allowed, else name them
+	@.ci/need --lab
+
+lint: $(VENV)/.locked ## ruff, mypy --strict, import contracts
+	@echo "==> lint"
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 lock: ## resolve the development dependencies again, with hashes
 	$(UV) pip compile -q pyproject.toml --group dev --extra ansible --extra lab --generate-hashes \

@@ -137,8 +137,9 @@ def inside_commands(plan: DevicePlan) -> tuple[Command, ...]:
         commands.append(("sh", "-c", "rm -f /usr/bin/python3 /usr/bin/python3.*"))
     if plan.python_source:
         commands += [
-            ("mkdir", "-p", PYTHON_AT),
             ("ln", "-s", f"{PYTHON_AT}/bin/python3", "/usr/bin/python3"),
+            # Interpreters built with a shared libpython carry the path of the machine they grew on.
+            ("sh", "-c", f"echo {PYTHON_AT}/lib > /etc/ld.so.conf.d/python.conf && ldconfig"),
         ]
     return tuple(commands)
 
@@ -218,6 +219,10 @@ def start_command(plan: DevicePlan) -> Command:
 def prepare_command(plan: DevicePlan) -> Command:
     """Runs `inside_commands` in the device's merged tree; passwords are read from stdin."""
     steps = [shlex.join(overlay_command(plan))]
+    if plan.python_source:
+        at = f"{plan.merged}{PYTHON_AT}"
+        steps.append(shlex.join(("mkdir", "-p", at)))
+        steps.append(shlex.join(("mount", "--bind", plan.python_source, at)))
     chroot = ("chroot", str(plan.merged))
     steps += [shlex.join((*chroot, *command)) for command in inside_commands(plan)]
     if passwords(plan):

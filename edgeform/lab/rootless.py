@@ -15,10 +15,9 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,11 @@ from typing import Any
 import asyncssh
 
 from edgeform.lab.failure import LabMisused
-from edgeform.lab.faults import Fault, read_fault
+from edgeform.lab.faults import read_fault
 from edgeform.lab.leftovers import process_start
+from edgeform.lab.relay import CHUNK_BYTES, Relay, reset
 from edgeform.lab.rootless_device import RootlessDirectory
 from edgeform.lab.rootless_state import read_state, write_state
-
-CHUNK_BYTES = 65536
-IN_FLIGHT_CHUNKS = 256
 
 
 class _Login(asyncssh.SSHServer):
@@ -108,7 +105,7 @@ class Device:
                 await self._listening
             self._listening = None
         for held in tuple(self._sockets):
-            _reset(held)
+            reset(held)
         self._sockets.clear()
         await asyncio.to_thread(self._directory.kill_processes)
 
@@ -144,7 +141,7 @@ class Device:
     async def _serve(self, connection: socket.socket) -> None:
         fault = read_fault(self._directory.path)
         if fault.refuse:
-            _reset(connection)
+            reset(connection)
             return
         self._sockets.add(connection)
         try:
@@ -155,7 +152,7 @@ class Device:
             inner.setblocking(False)
             connection.setblocking(False)
             try:
-                await asyncio.gather(self._speak(outer), relay(connection, inner, fault))
+                await asyncio.gather(self._speak(outer), Relay(connection, inner, fault).run())
             finally:
                 inner.close()
                 connection.close()
@@ -187,83 +184,39 @@ class Device:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        await asked.redirect(stdin=process.stdin, stdout=process.stdout, stderr=process.stderr)
-        status = await process.wait()
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise AssertionError
+        feeding = asyncio.create_task(_feed(asked.stdin, process.stdin))
+        # As with a real sshd, the session ends when the command has ended and nobody holds its
+        # output open any more.
         with contextlib.suppress(asyncssh.Error, OSError):
-            await asked.stdout.drain()
-            await asked.stderr.drain()
+            await asyncio.gather(
+                _drain(process.stdout, asked.stdout), _drain(process.stderr, asked.stderr)
+            )
+        status = await process.wait()
+        feeding.cancel()
         if status < 0:
             asked.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
         else:
             asked.exit(status)
 
 
-async def relay(client: socket.socket, server: socket.socket, fault: Fault) -> None:
-    """Carry bytes both ways until one side closes, misbehaving as the fault says."""
-    stalled = asyncio.Event()
-    if fault.stall_after_bytes == 0:
-        stalled.set()
-    received = 0
-
-    def may_pass(chunk: bytes) -> bool:
-        """Count what the client sent; False when the connection is to be cut."""
-        nonlocal received
-        received += len(chunk)
-        if 0 <= fault.stall_after_bytes <= received:
-            stalled.set()
-        return not 0 <= fault.cut_after_bytes <= received
-
-    tasks = [
-        asyncio.create_task(_one_way(client, server, fault.delay_s, stalled, may_pass)),
-        asyncio.create_task(_one_way(server, client, fault.delay_s, stalled, lambda _: True)),
-    ]
-    # A stalled direction never ends by itself: only its client, giving up, ends it.
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*done, *pending, return_exceptions=True)
-    if 0 <= fault.cut_after_bytes <= received:
-        _reset(client)
-
-
-async def _one_way(
-    source: socket.socket,
-    target: socket.socket,
-    delay_s: float,
-    stalled: asyncio.Event,
-    may_pass: Callable[[bytes], bool],
-) -> None:
-    loop = asyncio.get_running_loop()
-    # Bounded, so that a slow line pushes back as a real one does.
-    line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(IN_FLIGHT_CHUNKS)
-
-    async def deliver() -> None:
-        while True:
-            due, chunk = await line.get()
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            if not chunk:
-                return
-            if not stalled.is_set():
-                await loop.sock_sendall(target, chunk)
-
-    carrier = asyncio.create_task(deliver())
+async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
+    """Give a command what its client sends, until either of them has enough."""
     try:
-        while chunk := await loop.sock_recv(source, CHUNK_BYTES):
-            if not may_pass(chunk):
-                return
-            await line.put((loop.time() + delay_s, chunk))
-        await line.put((loop.time() + delay_s, b""))
-        await carrier
+        while chunk := await source.read(CHUNK_BYTES):
+            sink.write(chunk)
+            await sink.drain()
+    except (asyncssh.Error, OSError):  # the client went away, or the command reads no further
+        pass
     finally:
-        carrier.cancel()
+        sink.close()
 
 
-def _reset(connection: socket.socket) -> None:
-    """End a connection as a crash does: with a reset, without a farewell."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.shutdown(socket.SHUT_RD)
-    connection.close()
+async def _drain(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
+    while chunk := await source.read(CHUNK_BYTES):
+        sink.write(chunk)
+        await sink.drain()
 
 
 async def _control(

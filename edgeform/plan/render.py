@@ -3,6 +3,7 @@
 `report` gives the meanings their colours; `as_text` drops them.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +13,15 @@ from typing import assert_never
 from edgeform.diagnostics import rendered
 from edgeform.domain.names import short
 from edgeform.domain.quantities import show_bytes, show_seconds
-from edgeform.plan.changes import Change, Reason, ToolChange, downtime_s, send_bytes, worst_undo
+from edgeform.plan.changes import (
+    Change,
+    Fidelity,
+    Reason,
+    ToolChange,
+    downtime_s,
+    send_bytes,
+    worst_undo,
+)
 from edgeform.plan.groups import Group, devices_named, groups
 from edgeform.plan.plan import Blocked, Busy, Changed, Held, Plan, Unchanged, Unreachable
 from edgeform.plan.words import Symbol, Words, costs, words_for
@@ -111,8 +120,10 @@ def _group(group: Group, *, expand: bool) -> Iterator[Line]:
         case Held() as device:
             yield _head(group, "=", Meaning.PROBLEM, "held")
             yield Line(text=f"    {device.detail}: {short(device.digest)}")
-            yield Line(text="    It is not tried again by itself. Change the spec, or release it:")
-            yield Line(text=f"        edgeform apply --release -l {group.names[0]}")
+            yield Line(
+                text="    It is not tried again by itself. See why, then change the spec or the model:"
+            )
+            yield Line(text=f"        edgeform receipts {group.names[0]}")
         case Busy() as device:
             yield _head(group, "=", Meaning.PROBLEM, "busy")
             what = device.transaction
@@ -173,7 +184,9 @@ def _touches(device: Changed, name: str) -> bool:
 
 def _total(device: Changed) -> str:
     down = downtime_s(device.changes)
+    opaque = sum(change.fidelity is Fidelity.OPAQUE for change in device.changes)
     parts = [
+        f"{opaque} of {len(device.changes)} opaque" if opaque else "exact",
         f"sends {show_bytes(send_bytes(device.changes))}",
         "downtime unknown"
         if down is None
@@ -183,7 +196,7 @@ def _total(device: Changed) -> str:
         "reboots" if any(change.reboot for change in device.changes) else "no reboot",
         f"undo: {_undo(device)}",
     ]
-    return "each " + ", ".join(parts)
+    return "each: " + ", ".join(parts)
 
 
 def _undo(device: Changed) -> str:
@@ -232,6 +245,9 @@ def _fine_print(change: Change) -> str:
 _UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))}
 """A device's words must not steer the terminal they are read on."""
 
+_QUANTITY = re.compile(r"(\d) (B|kB|MB|GB|TB|s|min|h)\b")
+"""A number stays on the line of its unit."""
+
 
 def _wrapped(line: Line, width: int) -> Iterator[Line]:
     line = replace(line, text=line.text.translate(_UNPRINTABLE))
@@ -240,11 +256,11 @@ def _wrapped(line: Line, width: int) -> Iterator[Line]:
         return
     indent = len(line.text) - len(line.text.lstrip()) + 2
     for text in textwrap.wrap(
-        line.text,
+        _QUANTITY.sub("\\1\0\\2", line.text),
         width,
         initial_indent="",
         subsequent_indent=" " * indent,
         replace_whitespace=False,
         drop_whitespace=True,
     ):
-        yield Line(text=text, meaning=line.meaning)
+        yield Line(text=text.replace("\0", " "), meaning=line.meaning)

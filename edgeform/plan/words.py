@@ -79,7 +79,7 @@ def words_for(change: Change) -> Words:  # noqa: C901, PLR0912 - one case per ki
                 symbol=Symbol.CHANGE,
                 noun="pipeline",
                 name=change.name,
-                text="",
+                text=f"{len(change.fields)} field" + ("s" if len(change.fields) != 1 else ""),
                 details=tuple(_field(f) for f in change.fields),
             )
         case c.RemovePipeline():

@@ -55,12 +55,19 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A device as the transport needs it; `sudo_password` is a value and never printed."""
+    """A device as the transport needs it; `sudo_password` is a value and never printed.
+
+    Args:
+        prefix: where edgeform lives on the device; driver packages that travel as an artifact lie below it.
+        runtime_user: who joins the groups of a driver tuple.
+    """
 
     name: str
     connect: Connect
     known_hosts: Path | None = None
     sudo_password: str | None = field(default=None, repr=False)
+    prefix: str = "/var/lib/edgeform"
+    runtime_user: str = "edgeform"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Signing keys by URI, and the encrypted files they live in by default.
 
 A key is named by where it is: `file:keys/root-1.pem` today; Vault transit and PKCS#11 are further
-schemes behind the same `KeyRing`. Key files are PKCS#8 encrypted with scrypt and AES-256, so that a
+schemes for the key ring (keyring.py). Key files are PKCS#8 encrypted with scrypt and AES-256, so that a
 copied folder is not a copied key; `openssl pkey -in FILE` reads them. A passphrase is asked for when
 a key is needed, held no longer, and never printed.
 """
@@ -105,47 +105,6 @@ def public_key_from_pem(pem: bytes, uri: str = "") -> PublicKey:
         )
     tuf_key = SSlibKey.from_crypto(key)
     return PublicKey(key_id=tuf_key.keyid, pem=str(tuf_key.keyval["public"]), uri=uri)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRing:
-    """Opens the secret half of keys by their URI.
-
-    Args:
-        folder: what relative `file:` URIs are relative to.
-    """
-
-    folder: Path
-    passphrase: Passphrase
-
-    def is_at_hand(self, key: PublicKey) -> bool:
-        """Whether this machine holds the key; other people's keys are normal, not an error."""
-        return key.uri.startswith(FILE_SCHEME) and self._file(key.uri).is_file()
-
-    def signer(self, key: PublicKey) -> CryptoSigner:
-        """The key, ready to sign.
-
-        Raises:
-            UsageError: an unknown scheme, a missing file or a wrong passphrase.
-            NotTrusted: the file is readable by others, or holds another key.
-        """
-        if not key.uri.startswith(FILE_SCHEME):
-            raise UsageError(
-                f"Keys are opened from encrypted files only, so far; {key.uri!r} is elsewhere.",
-                hint="Use a URI of the form:\n    file:keys/NAME.pem",
-            )
-        signer = open_key_file(self._file(key.uri), self.passphrase)
-        if signer.public_key.keyid != key.key_id:
-            raise NotTrusted(
-                f"The file holds key {signer.public_key.keyid[:12]}, but the role names "
-                f"{key.short_id}.",
-                address=key.uri,
-                hint="Restore the right key file, or rotate the key.",
-            )
-        return signer
-
-    def _file(self, uri: str) -> Path:
-        return self.folder / uri.removeprefix(FILE_SCHEME)
 
 
 def open_key_file(file: Path, passphrase: Passphrase) -> CryptoSigner:

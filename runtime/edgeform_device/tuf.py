@@ -5,7 +5,7 @@ an upload folder and HTTP are the same to it, and it stores under `<store_dir>/m
 talks to a network itself and it never installs anything.
 """
 
-from typing import Callable, Dict, List, Optional, Set
+from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from edgeform_device import p256
 from edgeform_device.clock import Clock, as_text
@@ -13,8 +13,8 @@ from edgeform_device.errors import Corrupt, DeviceError, NotTrusted
 from edgeform_device.p256_openssl import system_verify
 from edgeform_device.tuf_metadata import Envelope, shown
 from edgeform_device.tuf_set import TrustedSet
-from edgeform_device.tuf_store import Fetch, MetadataStore, file_name, folder_fetch, store_in
-from edgeform_device.tuf_values import Delegation, FileMeta, TargetInfo, Targets
+from edgeform_device.tuf_store import Fetch, Store, file_name, folder_fetch, store_in
+from edgeform_device.tuf_values import Delegation, FileMeta, SuccinctBins, TargetInfo, Targets
 
 __all__ = [
     "Fetch",
@@ -100,6 +100,35 @@ class Trusted:
             todo.extend(reversed(children))
         return None
 
+    def every_target(self) -> Iterator[Tuple[str, TargetInfo]]:
+        """All targets of all roles, each with the role that lists it; verifies the whole repository.
+
+        A role may list what it may not speak about; such a target is never given out, here or above.
+
+        Raises:
+            NotTrusted, Stale, Corrupt: some role does not verify.
+        """
+        yield from self._targets_below(None, {"targets"}, lambda _path: True)
+
+    def _targets_below(
+        self, delegation: Optional[Delegation], seen: Set[str], may_speak: Callable[[str], bool]
+    ) -> Iterator[Tuple[str, TargetInfo]]:
+        role = self._load(delegation)
+        name = delegation.name if delegation else "targets"
+        for path, target in sorted(role.targets.items()):
+            if may_speak(path):
+                yield name, _with_digest(target, name)
+        children: List[Tuple[Delegation, Callable[[str], bool]]] = [
+            (child, child.covers) for child in role.delegations
+        ]
+        if role.bins is not None:
+            children = [(child, _in_bin(role.bins, child)) for child in role.bins.every_bin()]
+        for child, covers in children:
+            if child.name not in seen:
+                seen.add(child.name)
+                both = _both(may_speak, covers)
+                yield from self._targets_below(child, seen, both)
+
 
 def install_root(store_dir: str, root: bytes, verify: Optional[p256.Verify] = None) -> str:
     """Make this root the anchor of a device that has none; answers its profile.
@@ -161,7 +190,7 @@ def stored(store_dir: str, verify: Optional[p256.Verify] = None) -> Trusted:
     return refresh_store(store, fetch, clock, verify or system_verify())
 
 
-def refresh_store(store: MetadataStore, fetch: Fetch, clock: Clock, verify: p256.Verify) -> Trusted:
+def refresh_store(store: Store, fetch: Fetch, clock: Clock, verify: p256.Verify) -> Trusted:
     """`refresh` with its parts given."""
     trusted = TrustedSet(_stored_root(store), clock, verify)
     _follow_roots(trusted, store, fetch)
@@ -195,7 +224,7 @@ def refresh_store(store: MetadataStore, fetch: Fetch, clock: Clock, verify: p256
     return Trusted(trusted, load)
 
 
-def _follow_roots(trusted: TrustedSet, store: MetadataStore, fetch: Fetch) -> None:
+def _follow_roots(trusted: TrustedSet, store: Store, fetch: Fetch) -> None:
     for _ in range(MAX_NEW_ROOTS):
         name = file_name("root", trusted.root.version + 1)
         data = fetch(name, MAX_ROOT_BYTES)
@@ -207,7 +236,7 @@ def _follow_roots(trusted: TrustedSet, store: MetadataStore, fetch: Fetch) -> No
     trusted.finish_root()
 
 
-def _stored_root(store: MetadataStore) -> bytes:
+def _stored_root(store: Store) -> bytes:
     root = store.read("root", MAX_ROOT_BYTES)
     if root is None:
         raise NotTrusted(
@@ -219,7 +248,7 @@ def _stored_root(store: MetadataStore) -> bytes:
 
 
 def _recall(
-    store: MetadataStore, role: str, limit: int, remember: Callable[[bytes], Optional[bool]]
+    store: Store, role: str, limit: int, remember: Callable[[bytes], Optional[bool]]
 ) -> bool:
     """Bring in a role's file from last time; a file that no longer verifies is simply forgotten."""
     data = store.read(role, limit)
@@ -264,6 +293,14 @@ def _check_target_path(path: str) -> None:
             f"{shown(path)} is no path of a target.",
             detail="Target paths are relative and have no '.', '..' or empty segments.",
         )
+
+
+def _in_bin(bins: SuccinctBins, child: Delegation) -> Callable[[str], bool]:
+    return lambda path: bins.bin_for(path).name == child.name
+
+
+def _both(first: Callable[[str], bool], second: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda path: first(path) and second(path)
 
 
 def _with_digest(target: TargetInfo, role: str) -> TargetInfo:

@@ -7,7 +7,7 @@ old file or the new one, and either is metadata that was verified before it was 
 import errno
 import os
 import stat
-from typing import Callable, Optional
+from typing import Callable, Optional, Protocol
 from urllib.parse import quote
 
 from edgeform_device.errors import NotTrusted
@@ -21,6 +21,13 @@ May return more than was asked for by one byte, so that the caller sees that the
 
 FOLDER = "metadata"
 _TMP = ".tmp"
+
+
+class Store(Protocol):
+    """Where verified metadata is kept from one refresh to the next."""
+
+    def read(self, role: str, limit: int) -> Optional[bytes]: ...
+    def write(self, role: str, data: bytes) -> None: ...
 
 
 class MetadataStore:

@@ -7,7 +7,7 @@ Source: TUF specification 1.0.34, section 4.
 import fnmatch
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from edgeform_device import p256
 
@@ -68,7 +68,12 @@ class SuccinctBins:
 
     def bin_for(self, path: str) -> Delegation:
         head = hashlib.sha256(path.encode("utf-8")).digest()[:4]
-        number = int.from_bytes(head, "big") >> (32 - self.bit_length)
+        return self._bin(int.from_bytes(head, "big") >> (32 - self.bit_length))
+
+    def every_bin(self) -> Iterator[Delegation]:
+        return (self._bin(number) for number in range(2**self.bit_length))
+
+    def _bin(self, number: int) -> Delegation:
         digits = len(f"{2**self.bit_length - 1:x}")
         return Delegation(f"{self.name_prefix}-{number:0{digits}x}", self.role_keys)
 

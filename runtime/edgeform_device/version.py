@@ -2,7 +2,7 @@
 
 VERSION = "0.1.0"
 
-STATE_FORMATS = (1, 0)
+STATE_FORMATS = (1,)
 """The state formats this tool reads: its own and the one before."""
 
 BUILT_S = 1_795_305_600

@@ -1,0 +1,1 @@
+"""Looking at devices: one round trip each, read-only, and the pure parsers of what comes back."""

@@ -1,0 +1,174 @@
+"""Rules between objects: references, addresses, ports, variants, paths. Everything is reported, nothing raised."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edgeform.diagnostics import Diagnostic
+from edgeform.domain.artifacts import Model
+from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.site import Device
+from edgeform.spec import codes_site as ef
+from edgeform.spec import fields
+from edgeform.spec.objects import Catalog, Object
+from edgeform.spec.provenance import Overlay, Provenance
+
+
+def references(catalog: Catalog, site: Object) -> Iterator[Diagnostic]:
+    """Names in the site, models and pipelines that nothing has."""
+    if catalog.is_partial:
+        return
+    registries = tuple(
+        fields.text_or(item, "name", "") for item in fields.blocks(site.spec, "registries")
+    )
+    for model in catalog.of("Model"):
+        if not model.is_sound:
+            continue
+        wanted = fields.text_or(fields.block(model.spec, "source"), "registry", "")
+        if wanted not in registries:
+            source = model.place(("spec", "source", "registry"))
+            yield catalog.missing("Registry", wanted, source, model.address, among=registries)
+    for pipeline in catalog.of("Pipeline"):
+        if not pipeline.is_sound:
+            continue
+        name = fields.text_or(fields.block(pipeline.spec, "infer"), "model", "")
+        if catalog.get("Model", name) is None:
+            source = pipeline.place(("spec", "infer", "model"))
+            yield catalog.missing("Model", name, source, pipeline.address)
+        suite = fields.text(pipeline.spec, "check_suite")
+        if suite is not None and catalog.get("CheckSuite", suite) is None:
+            source = pipeline.place(("spec", "check_suite"))
+            yield catalog.missing("CheckSuite", suite, source, pipeline.address)
+    rollout = fields.text(site.spec, "rollout")
+    if rollout is not None and catalog.get("Rollout", rollout) is None:
+        source = site.place(("spec", "rollout"))
+        yield catalog.missing("Rollout", rollout, source, site.address)
+
+
+def duplicates_in_site(site: Object) -> Iterator[Diagnostic]:
+    """Two registries or two overlays of one name."""
+    for key, what in (("registries", "registry"), ("overlays", "overlay")):
+        seen: set[str] = set()
+        for number, item in enumerate(fields.blocks(site.spec, key)):
+            name = fields.text_or(item, "name", "")
+            if name in seen:
+                source = site.place(("spec", key, number, "name"))
+                detail = f"There already is {_an(what)} {name!r}."
+                yield ef.DUPLICATE_NAME.at(source, detail, address=site.address)
+            seen.add(name)
+
+
+def _an(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def addresses(devices: Sequence[Device], provenance: Provenance) -> Iterator[Diagnostic]:
+    """Devices that would be reached at the same place."""
+    seen: dict[tuple[str, ...], str] = {}
+    for device in devices:
+        to = device.connect
+        if to.mode == "offline":
+            continue
+        if to.mode == "local":
+            where: tuple[str, ...] = ("local", device.prefix)
+            detail_of = f"prefix {device.prefix} of this machine"
+        else:
+            where = (to.host.lower(), str(to.port), to.proxy_jump or "")
+            detail_of = f"{to.host} port {to.port}"
+        first = seen.setdefault(where, device.name)
+        if first == device.name:
+            continue
+        path = ("prefix",) if to.mode == "local" else ("connect", "host")
+        origin = provenance.origins.get(first)
+        place = f" (at {origin.place})" if origin and origin.place else ""
+        yield ef.SAME_ADDRESS.at(
+            provenance.place(device.name, path),
+            f"{device.name!r} and {first!r}{place} are both {detail_of}.",
+            address=f"devices.{device.name}",
+        )
+
+
+def ports(devices: Sequence[Device], provenance: Provenance) -> Iterator[Diagnostic]:
+    """Pipelines of one device that would serve on one port."""
+    for device in devices:
+        if len(device.pipelines) < 2:
+            continue
+        taken: dict[int, str] = {}
+        for pipeline in device.pipelines:
+            port = pipeline.serving.port
+            if port == 0:
+                continue
+            first = taken.setdefault(port, pipeline.name)
+            if first != pipeline.name:
+                yield ef.SAME_PORT.at(
+                    provenance.place(device.name, ("pipelines", pipeline.name, "name")),
+                    f"{first!r} and {pipeline.name!r} both serve on port {port}.",
+                    address=f"devices.{device.name}.pipelines.{pipeline.name}",
+                    hint="Give one of them another serving.port in the device's pipelines.",
+                )
+
+
+def fits(model: Model, hardware: HardwareClass) -> bool:
+    """Whether a variant of the model may run on devices of the class."""
+    return any(
+        variant.engine == hardware.runtime.engine
+        and ("*" in variant.accelerators or hardware.accelerator in variant.accelerators)
+        for variant in model.variants
+    )
+
+
+def variants(
+    devices: Sequence[Device], models: Sequence[Model], provenance: Provenance
+) -> Iterator[Diagnostic]:
+    """Devices whose class none of a model's variants fits."""
+    by_name = {model.name: model for model in models}
+    judged: dict[tuple[str, int], bool] = {}
+    for device in devices:
+        for pipeline in device.pipelines:
+            model = by_name.get(pipeline.infer.model)
+            if model is None:
+                continue
+            key = (model.name, id(device.hardware))
+            if key not in judged:
+                judged[key] = fits(model, device.hardware)
+            if not judged[key]:
+                engine = device.hardware.runtime.engine
+                offered = ", ".join(
+                    f"{v.name} ({v.engine} on {'/'.join(v.accelerators)})" for v in model.variants
+                )
+                yield ef.NO_VARIANT.at(
+                    provenance.place(device.name, ("pipelines", pipeline.name, "name")),
+                    f"Class {device.hardware.name!r} runs {engine} on"
+                    f" {device.hardware.accelerator!r}; model {model.name!r} has {offered}.",
+                    address=f"devices.{device.name}.pipelines.{pipeline.name}",
+                )
+
+
+def paths(site: Object, site_folder: Path, devices: Sequence[Device]) -> Iterator[Diagnostic]:
+    """Folders and files that the site names and that are not there."""
+    for number, item in enumerate(fields.blocks(site.spec, "registries")):
+        written = fields.text_or(item, "path", "")
+        if not (site_folder / written).is_dir():
+            source = site.place(("spec", "registries", number, "path"))
+            detail = f"There is no folder {written!r} in the site's folder."
+            yield ef.NO_SUCH_PATH.at(source, detail, address=site.address)
+    named = {
+        file: device
+        for device in reversed(devices)
+        for file in (device.connect.known_hosts, device.connect.config_file)
+        if file is not None and not file.startswith("~")
+    }
+    for file, device in sorted(named.items()):
+        if not Path(file).exists():
+            detail = f"{file} is not there; {device.name!r} names it."
+            yield ef.NO_SUCH_PATH.at(None, detail, address=f"devices.{device.name}.connect")
+
+
+def idle_overlays(
+    site: Object, overlays: Sequence[Overlay], used: set[int]
+) -> Iterator[Diagnostic]:
+    """Overlays that no device gets."""
+    for number, overlay in enumerate(overlays):
+        if number not in used:
+            source = site.place(("spec", "overlays", overlay.number, "select"))
+            detail = f"Overlay {overlay.name!r} selects no device."
+            yield ef.SELECTS_NOTHING.at(source, detail, address=site.address)

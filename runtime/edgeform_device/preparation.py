@@ -1,0 +1,142 @@
+"""Everything before the switch, with the real parts: trust, judgement, trees, tidying.
+
+This is the `Preparation` that the transaction asks for. It decides nothing about when to switch.
+"""
+
+import os
+from typing import Any, Dict, List, Optional, Tuple
+
+from edgeform_device import facts, gc, preflight, secrets, signing, trees, trusted, tuf
+from edgeform_device.durable import TMP, Disk
+from edgeform_device.errors import DeviceError, Incomplete
+from edgeform_device.identity import Identity
+from edgeform_device.layout import Layout
+from edgeform_device.preflight import Situation
+from edgeform_device.records import Committed, State
+from edgeform_device.store import Store
+from edgeform_device.trusted import Approved
+from edgeform_wire.generation import Generation
+
+
+class Prepare:
+    """Approves, judges, builds and tidies below one prefix."""
+
+    def __init__(self, disk: Disk, layout: Layout, who: Identity) -> None:
+        self._disk = disk
+        self._layout = layout
+        self._who = who
+        self._state = State(disk, layout)
+        self._store = Store(layout, disk)
+
+    def approve(self, number: int) -> Approved:
+        """The verified deployment of that number, remembered as the newest one accepted.
+
+        Raises:
+            DeviceError: not trusted, stale, for another device, or not all here.
+        """
+        approved = self.examined(number)
+        trusted.remember(self._disk, self._layout, approved)
+        return approved
+
+    def examined(self, number: Optional[int]) -> Approved:
+        """The same without remembering it."""
+        metadata = trusted.refreshed(self._layout)
+        approved = trusted.approve(self._store, self._who, metadata, self._state.floor(), number)
+        trusted.check_order(approved, trusted.seen(self._disk, self._layout))
+        return approved
+
+    def preflight(self, approved: Approved, committed: Optional[Committed]) -> None:
+        """Nothing, when the deployment may be tried here now.
+
+        Raises:
+            DeviceError: the weightiest refusal; its detail has the others.
+        """
+        found = self.refusals(approved, committed)
+        if found:
+            first = found[0]
+            others = "; ".join(refusal.summary for refusal in found[1:])
+            if others:
+                first.detail = f"{first.detail} Also: {others}".strip()
+            raise first
+
+    def refusals(
+        self, approved: Approved, committed: Optional[Committed]
+    ) -> Tuple[DeviceError, ...]:
+        """Everything that stands against it."""
+        absent = trusted.missing_blobs(self._store, approved)
+        missing_bytes = sum(absent.values())
+        return preflight.refusals(
+            approved,
+            Situation(
+                facts=facts.now(self._who.root, self._layout.prefix),
+                committed=committed,
+                quarantine=self._state.quarantine(),
+                secrets={s.name: s.hmac for s in secrets.listed(self._disk, self._layout)},
+                new_bytes=missing_bytes,
+                missing_bytes=missing_bytes,
+                can_sign=signing.find_signer(self._disk, self._layout).kind != signing.UNSIGNED,
+            ),
+        )
+
+    def materialise(self, approved: Approved) -> None:
+        """Build and verify the trees of all artifacts, durably.
+
+        Raises:
+            Incomplete, Corrupt, Refused: as `trees.build` says.
+        """
+        trusted.require_blobs(self._store, approved)
+        for artifact in approved.artifacts:
+            trees.build(self._store, artifact)
+
+    def derive(self, generation: Generation) -> Dict[str, str]:
+        """Digests of what must be built on this device, by key: none of today's engines builds here."""
+        del generation
+        return {}
+
+    def verify(self, generation: Generation) -> None:
+        """Nothing, when the trees of a kept generation are whole and nothing in it was revoked.
+
+        Raises:
+            Corrupt, Incomplete: a tree is not whole. NotTrusted: an artifact was revoked.
+        """
+        trusted.check_not_revoked(tuf.stored(self._layout.trust_dir), generation)
+        for ref in generation.artifacts:
+            trees.require_sound(self._store, trusted.read_artifact(self._store, ref.digest))
+
+    def clean(self) -> None:
+        """Remove what a cut left half made in the trees and the store."""
+        folders = [self._layout.trees_dir]
+        folders += [
+            os.path.join(self._layout.blobs_dir, shard)
+            for shard in self._disk.names(self._layout.blobs_dir)
+        ]
+        for folder in folders:
+            for name in self._disk.names(folder):
+                if name.endswith(TMP):
+                    self._disk.remove_tree(os.path.join(folder, name))
+
+    def collect(self) -> None:
+        """Remove what no kept generation uses."""
+        gc.collect(self._disk, self._layout, is_dry_run=False)
+
+
+def plan(disk: Disk, layout: Layout, who: Identity, number: Optional[int]) -> Dict[str, Any]:
+    """What `activate` would refuse and why; nothing is remembered, and only metadata is stored."""
+    prepare = Prepare(disk, layout, who)
+    committed = State(disk, layout).committed()
+    approved: Optional[Approved] = None
+    try:
+        approved = prepare.examined(number)
+        found: List[DeviceError] = list(prepare.refusals(approved, committed))
+    except DeviceError as exc:
+        found = [exc]
+    absent = {} if approved is None else trusted.missing_blobs(Store(layout, disk), approved)
+    return {
+        "deployment": None if approved is None else approved.deployment.number,
+        "digest": None if approved is None else approved.deployment.generation.digest,
+        "freshness": None if approved is None else approved.freshness,
+        "versions": {} if approved is None else approved.versions,
+        "missing": sorted(absent),
+        "refusals": [refusal.to_json() for refusal in found],
+        "is_ready": not [r for r in found if not isinstance(r, Incomplete)],
+    }

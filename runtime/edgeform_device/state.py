@@ -1,0 +1,129 @@
+"""Everything this device knows about itself, in one answer: what a plan, a status and a drift check read."""
+
+from typing import Any, Dict, Optional
+
+from edgeform_device import drift, enrol, generations, receipts
+from edgeform_device.durable import Disk
+from edgeform_device.errors import DeviceError
+from edgeform_device.layout import Layout
+from edgeform_device.records import Committed, State, Txn
+from edgeform_device.session import Session
+from edgeform_device.version import STATE_FORMATS, VERSION
+from edgeform_wire import canonical
+from edgeform_wire import digest as digests
+from edgeform_wire.errors import WireError
+
+MAX_ROLES = 200
+
+
+def state(session: Session, level: str) -> Dict[str, Any]:
+    """The answer of the verb `state`, but for the facts.
+
+    Args:
+        level: how thoroughly files are compared with the manifest: `none`, `sample` or `full`.
+
+    Raises:
+        Refused: not enrolled. Corrupt: a state file cannot be read.
+    """
+    disk, layout = session.disk, session.layout
+    who = session.identity()
+    record = State(disk, layout)
+    committed = record.committed()
+    hands = record.needs_hands()
+    newest = receipts.last(disk, layout)
+    return {
+        "site": who.site,
+        "device": who.device,
+        "services": who.services,
+        "tool": {
+            "version": VERSION,
+            "digest": enrol.running_digest(),
+            "state_formats": list(STATE_FORMATS),
+        },
+        "generation": _generation(disk, layout, committed),
+        "transaction": _transaction(record),
+        "quarantine": [
+            dict(vars(entry), digest=digest)
+            for digest, entry in sorted(record.quarantine().items())
+        ],
+        "health": [],
+        "drift": [found.to_json() for found in drift.drift(disk, layout, level)],
+        "trust": _trust(disk, layout),
+        "receipts": {"last_seq": 0 if newest is None else newest.seq},
+        "needs_hands": "" if hands is None else hands.reason,
+    }
+
+
+def _generation(disk: Disk, layout: Layout, committed: Optional[Committed]) -> Dict[str, Any]:
+    try:
+        current = generations.current(disk, layout) or 0
+    except DeviceError:
+        current = 0  # `drift` says what the link is
+    found: Dict[str, Any] = {
+        "current": current,
+        "committed": 0,
+        "digest": None,
+        "manifest": None,
+        "deployment": 0,
+        "kept": list(generations.numbers(disk, layout)),
+    }
+    if committed is None:
+        return found
+    found.update(
+        committed=committed.generation,
+        digest=committed.digest,
+        deployment=committed.deployment,
+        history=list(committed.history),
+    )
+    content = disk.read(layout.manifest(committed.generation))
+    if content is not None and digests.of_bytes(content) == committed.digest:
+        found["manifest"] = canonical.decode(content, "manifest")
+    return found
+
+
+def _transaction(record: State) -> Optional[Dict[str, Any]]:
+    """The unfinished transaction, or the one that has been asked for; None when nothing is under way."""
+    lease = record.lease()
+    txn: Optional[Txn] = record.txn() or record.committing() or record.reverting()
+    if txn is None and lease is None:
+        return None
+    phase = (
+        "starting"
+        if txn is None
+        else "undecided"
+        if record.txn() is not None
+        else "committing"
+        if record.committing() is not None
+        else "reverting"
+    )
+    return {
+        "id": txn.id if txn is not None else lease.transaction if lease is not None else "",
+        "phase": phase,
+        "to_generation": 0 if txn is None else txn.to_generation,
+        "who": txn.who if txn is not None else lease.who if lease is not None else "",
+        "until": "" if lease is None else f"{lease.until_s:.0f} s of CLOCK_BOOTTIME",
+    }
+
+
+def _trust(disk: Disk, layout: Layout) -> Dict[str, Any]:
+    """Which root is obeyed and the versions seen, from files that were verified when they were stored."""
+    root = disk.read(layout.under("trust", "metadata", "root.json"))
+    versions: Dict[str, int] = {}
+    profile = ""
+    for name in disk.names(layout.under("trust", "metadata"))[:MAX_ROLES]:
+        if not name.endswith(".json"):
+            continue
+        try:
+            content = disk.read(layout.under("trust", "metadata", name)) or b""
+            signed = canonical.decode(content, name)["signed"]
+            versions[name[: -len(".json")]] = int(signed["version"])
+            if name == "root.json":
+                profile = str(signed.get("x-edgeform-profile", ""))
+        except (WireError, KeyError, TypeError, ValueError):
+            versions[name[: -len(".json")]] = 0
+    return {
+        "root_digest": None if root is None else digests.of_bytes(root),
+        "root_version": versions.get("root", 0),
+        "versions": versions,
+        "profile": profile,
+    }

@@ -1,0 +1,231 @@
+"""One pipeline's process, put together: model, threads, control socket, HTTP, signals, watchdog.
+
+The control socket answers before the model is loaded, so that `loading` and `failed` can be seen.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Dict, Mapping, Optional
+
+from edgeform_runtime import VERSION, model, sockets
+from edgeform_runtime.control import ControlServer
+from edgeform_runtime.errors import PipelineInvalid, RuntimeFault
+from edgeform_runtime.httpd import HttpServer
+from edgeform_runtime.logs import log
+from edgeform_runtime.metrics import Metrics, resident_bytes
+from edgeform_runtime.notify import Notifier
+from edgeform_runtime.operations import Operations, Status, read_pipeline
+from edgeform_runtime.secrets import secrets_of
+from edgeform_runtime.server import Routes
+from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
+from edgeform_runtime.workers import Workers
+
+EXIT_OK, EXIT_FAILED, EXIT_STUCK = 0, 3, 70
+FAILED_LINGER_S = 5.0
+DRAIN_EXTRA_S = 3.0
+TICK_S = 1.0
+WARM_RUNS = 2
+HTTP_MODE = 0o660
+
+
+@dataclass(frozen=True)
+class Arguments:
+    prefix: str
+    pipeline: str
+    socket: str
+    is_shadow: bool
+
+
+class Daemon:
+    """Runs until SIGTERM or SIGINT, or until something fails that cannot be served around."""
+
+    def __init__(self, arguments: Arguments, environ: Mapping[str, str]) -> None:
+        self._arguments = arguments
+        self._environ = environ
+        self._notifier = Notifier(environ)
+        self._slots = Slots()
+        self._status = Status()
+        self._stop = threading.Event()
+        self._workers: Optional[Workers] = None
+        self._http: Optional[HttpServer] = None
+        self._routes: Optional[Routes] = None
+
+    def run(self) -> int:
+        """The exit code."""
+        started = time.monotonic()
+        try:
+            file = read_pipeline(self._arguments.prefix, self._pipeline_path())
+            metrics = Metrics(file.name)
+            operations = Operations(self._arguments.prefix, self._slots, self._status, metrics)
+            control = ControlServer(self._arguments.socket, operations.table())
+        except RuntimeFault as exc:
+            log("error", "cannot_start", code=exc.code, detail=exc.summary)
+            return EXIT_FAILED
+        self._handle_signals()
+        control.start()
+        try:
+            self._load(file_name=file.name, metrics=metrics, operations=operations)
+            log(
+                "info",
+                "ready",
+                version=VERSION,
+                model_ref=file.model_ref,
+                generation=file.generation,
+                shadow=self._arguments.is_shadow,
+                seconds=round(time.monotonic() - started, 3),
+            )
+            return self._serve(metrics)
+        except RuntimeFault as exc:
+            return self._failed(exc)
+        finally:
+            self._close(control)
+
+    def _pipeline_path(self) -> str:
+        """Relative to the prefix, whether it was given so or as a path that lies in it."""
+        return os.path.join(self._arguments.prefix, self._arguments.pipeline)
+
+    def _load(self, *, file_name: str, metrics: Metrics, operations: Operations) -> None:
+        prefix = self._arguments.prefix
+        file = read_pipeline(prefix, self._pipeline_path())
+        secrets_of(file.secrets, prefix, self._environ).check()
+        self._notifier.tell("STATUS=loading " + file.model_ref)
+        live = model.load(prefix, file)
+        live.warm(WARM_RUNS)
+        self._slots.put(LIVE, live, 0.0)
+        self._workers = Workers(
+            stages=live.stages,
+            prefix=prefix,
+            pipeline=file_name,
+            slots=self._slots,
+            metrics=metrics,
+            on_error=self._error,
+            on_failed=self._worker_failed,
+        )
+        if not self._arguments.is_shadow:
+            self._serve_http(live, metrics, self._workers)
+            operations.workers = self._workers
+            self._workers.start()
+        metrics.before_render(lambda: self._gauges(metrics))
+        self._status.phase = "ready"
+        self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
+
+    def _serve_http(self, live: model.LoadedModel, metrics: Metrics, workers: Workers) -> None:
+        listening = [sockets.listen(self._http_path(), HTTP_MODE, backlog=64)]
+        serving = live.stages.serving
+        if serving.port:
+            listening.append(_listen_tcp(serving.address, serving.port))
+        self._routes = Routes(
+            slots=self._slots, status=self._status, metrics=metrics, workers=workers
+        )
+        self._http = HttpServer(listening, self._routes.handle, self._routes.max_body)
+        self._http.start()
+
+    def _http_path(self) -> str:
+        path = self._arguments.socket
+        return (path[: -len(".sock")] if path.endswith(".sock") else path) + ".http.sock"
+
+    def _serve(self, metrics: Metrics) -> int:
+        """Wait for the end, telling the watchdog while all is well."""
+        tick_s = TICK_S
+        if self._notifier.watchdog_s is not None:
+            tick_s = min(tick_s, self._notifier.watchdog_s / 3)
+        while not self._stop.wait(tick_s):
+            if self._status.phase == "failed":
+                raise PipelineInvalid(self._status.last_error or "a thread failed")
+            stuck = self._workers.stuck_for() if self._workers is not None else 0.0
+            if stuck:
+                # A native call cannot be cancelled; only a new process helps.
+                log("error", "inference_stuck", over_time_s=round(stuck, 1))
+                self._notifier.tell("STATUS=inference is stuck")
+                os._exit(EXIT_STUCK)
+            self._notifier.tell("WATCHDOG=1")
+        self._notifier.tell("STOPPING=1", "STATUS=draining")
+        self._status.phase = "draining"
+        if self._workers is not None and not self._arguments.is_shadow:
+            with self._slots.using(LIVE) as live:
+                timeout_s = min(live.stages.infer.timeout_s, 30.0) + DRAIN_EXTRA_S
+            drained = self._workers.drain(timeout_s)
+            log("info", "stopped", drained=drained, frames=dict(metrics.frames()))
+        else:
+            log("info", "stopped", drained=True)
+        return EXIT_OK
+
+    def _failed(self, fault: RuntimeFault) -> int:
+        """Say why on every channel, and stay a moment so that whoever looks can read it."""
+        self._status.last_error = fault.summary
+        self._status.phase = "failed"
+        log("error", "failed", code=fault.code, detail=fault.summary)
+        self._notifier.tell("STATUS=failed: " + fault.summary.replace("\n", " "))
+        deadline = time.monotonic() + FAILED_LINGER_S
+        while time.monotonic() < deadline and not self._stop.is_set():
+            if self._status.failure_was_read.wait(0.1):
+                time.sleep(0.1)  # let the answer leave the socket
+                break
+        return EXIT_FAILED
+
+    def _close(self, control: ControlServer) -> None:
+        if self._http is not None:
+            self._http.close()
+            sockets.remove(self._http_path())
+        if self._routes is not None:
+            self._routes.close()
+        if self._workers is not None and not self._arguments.is_shadow:
+            self._workers.stop(2.0)
+        control.close()
+
+    def _error(self, sentence: str) -> None:
+        self._status.last_error = sentence[:500]
+
+    def _worker_failed(self, sentence: str) -> None:
+        self._status.last_error = sentence[:500]
+        self._status.phase = "failed"
+
+    def _gauges(self, metrics: Metrics) -> None:
+        metrics.memory.set(float(resident_bytes()))
+        metrics.ready.set(1.0 if self._status.phase == "ready" else 0.0)
+        if self._workers is not None:
+            metrics.depth.set(float(len(self._workers.to_infer)), queue="infer")
+            metrics.depth.set(float(len(self._workers.to_act)), queue="act")
+        metrics.variant.clear()
+        for slot in (LIVE, PREVIOUS):
+            if self._slots.has(slot):
+                with self._slots.using(slot) as found:
+                    metrics.variant.set(1.0, **_variant_labels(found, slot))
+
+    def _handle_signals(self) -> None:
+        def on_signal(number: int, frame: object) -> None:
+            del number, frame
+            if self._stop.is_set():
+                os._exit(EXIT_FAILED)  # asked twice: leave without draining
+            self._stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
+
+
+def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:
+    effective = found.session.effective()
+    return {
+        "variant": found.variant,
+        "slot": slot,
+        "engine": f"{found.engine.name} {found.engine.version}",
+        "provider": effective.provider,
+        "precision": effective.precision,
+    }
+
+
+def _listen_tcp(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        sock.listen(64)
+    except (OSError, OverflowError) as exc:
+        sock.close()
+        raise PipelineInvalid(f"cannot serve at {address}:{port}: {exc}") from exc
+    return sock

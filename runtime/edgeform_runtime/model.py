@@ -1,0 +1,209 @@
+"""A model with its stages around it: what a slot holds, from a frame's bytes to a result.
+
+Everything a pipeline file can get wrong about its model (shape, type, labels, provider) is refused when
+the slot is loaded, never at the first frame.
+"""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+
+from edgeform_runtime.arrays import Array
+from edgeform_runtime.engines import engine_of
+from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
+from edgeform_runtime.errors import InferenceFailed, ModelRefused, PipelineInvalid
+from edgeform_runtime.pipeline import Resize, Stages, stages_of
+from edgeform_runtime.stages import postprocess, preprocess
+from edgeform_wire.pipeline import PipelineFile
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Raw outputs by name, and the time the engine call took as this process sees it."""
+
+    outputs: Dict[str, Array]
+    wall_s: float
+    cpu_s: float
+
+
+class LoadedModel:
+    """One slot's content. `infer` is serialised: the engine has the threads it was given, no more."""
+
+    def __init__(
+        self,
+        file: PipelineFile,
+        stages: Stages,
+        engine: Engine,
+        session: Session,
+        classifier: postprocess.Classifier,
+    ) -> None:
+        self.file = file
+        self.stages = stages
+        self.engine = engine
+        self.session = session
+        self.classifier = classifier
+        self._running = threading.Lock()
+        self._idle = threading.Condition()
+        self._users = 0
+        self._is_single = stages.engine.threads == 1
+
+    @property
+    def variant(self) -> str:
+        return self.file.model_ref
+
+    def acquire(self) -> None:
+        """Count one more user; called by `Slots.using` only, under its lock."""
+        with self._idle:
+            self._users += 1
+
+    def release(self) -> None:
+        with self._idle:
+            self._users -= 1
+            self._idle.notify_all()
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Whether nobody uses the slot any more, waiting that long for it."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._users == 0, timeout_s)
+
+    def infer(self, feeds: Mapping[str, Array]) -> Answer:
+        """The engine's outputs for tensors as they stand.
+
+        Raises:
+            InferenceFailed: a missing or unknown input, a wrong type or shape, or the engine's refusal.
+        """
+        check_feeds(self.session.inputs, feeds)
+        clock = time.thread_time if self._is_single else time.process_time
+        with self._running:
+            cpu, wall = clock(), time.perf_counter()
+            outputs = self.session.infer(feeds)
+            return Answer(outputs=outputs, wall_s=time.perf_counter() - wall, cpu_s=clock() - cpu)
+
+    def tensor_of(self, content: bytes) -> Dict[str, Array]:
+        """The model's input for a file as it comes from the camera.
+
+        Raises:
+            FrameError: the file cannot be decoded.
+        """
+        spec = self.session.inputs[0]
+        tensor = preprocess.apply(preprocess.decode(content), self.stages.preprocess)
+        return {spec.name: _as_input(tensor, spec)}
+
+    def result(self, answer: Answer) -> Dict[str, Any]:
+        return self.classifier.result(answer.outputs)
+
+    def warm(self, runs: int) -> Tuple[float, ...]:
+        """Seconds of each of that many runs on zeros."""
+        feeds = {
+            spec.name: np.zeros([max(1, extent) for extent in spec.shape], spec.dtype)
+            for spec in self.session.inputs
+        }
+        return tuple(self.infer(feeds).wall_s for _ in range(runs))
+
+    def close(self) -> None:
+        with self._running:
+            self.session.close()
+
+
+def load(prefix: str, file: PipelineFile) -> LoadedModel:
+    """The model of a pipeline file, opened and checked against the stages around it.
+
+    Raises:
+        PipelineInvalid, ModelRefused, EngineUnavailable: each says what does not fit.
+    """
+    stages = stages_of(file.stages)
+    tree = inside(prefix, file.model_tree, "model_tree")
+    engine = engine_of(file.engine)
+    session = engine.open(
+        _entry(tree, engine.extensions),
+        EngineConfig(
+            threads=stages.engine.threads,
+            precision=stages.engine.precision,
+            provider=stages.engine.provider,
+        ),
+    )
+    _check_edge(stages, session)
+    shape = session.outputs[0].shape
+    classes = shape[-1] if shape and all(extent == 1 for extent in shape[:-1]) else -1
+    classifier = postprocess.classifier(stages.postprocess, tree, classes)
+    return LoadedModel(file, stages, engine, session, classifier)
+
+
+def inside(prefix: str, path: str, what: str) -> str:
+    """The path below the prefix, links resolved.
+
+    Raises:
+        PipelineInvalid: it leads out of the prefix, or nothing is there.
+    """
+    base = os.path.realpath(prefix)
+    found = os.path.realpath(os.path.join(base, path))
+    if os.path.commonpath((base, found)) != base:
+        raise PipelineInvalid(f"{what}: {path!r:.200} leads out of the prefix")
+    if not os.path.exists(found):
+        raise PipelineInvalid(f"{what}: {path!r:.200} is not there")
+    return found
+
+
+def _entry(tree: str, extensions: Tuple[str, ...]) -> str:
+    """The model file: `model` with the engine's ending, else the only file that has it."""
+    for extension in extensions:
+        usual = os.path.join(tree, "model" + extension)
+        if os.path.exists(usual):
+            return usual
+        others = sorted(name for name in os.listdir(tree) if name.endswith(extension))
+        if len(others) == 1:
+            return os.path.join(tree, others[0])
+    raise ModelRefused(f"no model{extensions[0]} in the model artifact")
+
+
+def _check_edge(stages: Stages, session: Session) -> None:
+    """Run a black frame through preprocessing and compare what comes out with what the model takes."""
+    if len(session.inputs) != 1:
+        names = ", ".join(spec.name for spec in session.inputs)
+        raise PipelineInvalid(
+            f"the model has {len(session.inputs)} inputs ({names}); a frame fills one"
+        )
+    if not any(isinstance(step, Resize) for step in stages.preprocess):
+        return
+    black = np.zeros((48, 64, 3), np.uint8)
+    tensor = preprocess.apply(black, stages.preprocess)
+    try:
+        _as_input(tensor, session.inputs[0])
+    except InferenceFailed as exc:
+        raise PipelineInvalid(f"preprocess does not fit the model: {exc.summary}") from exc
+
+
+def _as_input(tensor: Array, spec: TensorSpec) -> Array:
+    if tensor.dtype == np.uint8 and spec.dtype in ("float32", "float16"):
+        tensor = tensor.astype(spec.dtype)
+    elif tensor.dtype == np.float32 and spec.dtype == "float16":
+        tensor = tensor.astype(np.float16)
+    check_feeds((spec,), {spec.name: tensor})
+    return tensor
+
+
+def check_feeds(specs: Tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> None:
+    """Compare tensors with what the model takes.
+
+    Raises:
+        InferenceFailed: names the tensor, what it is and what it should be.
+    """
+    unknown = sorted(set(feeds) - {spec.name for spec in specs})
+    if unknown:
+        raise InferenceFailed(f"the model has no input {unknown[0]!r:.80}")
+    for spec in specs:
+        found: Optional[Array] = feeds.get(spec.name)
+        if found is None:
+            raise InferenceFailed(f"input {spec.name!r} is missing")
+        fits = len(found.shape) == len(spec.shape) and all(
+            wanted in (-1, extent) for wanted, extent in zip(spec.shape, found.shape)
+        )
+        if found.dtype.name != spec.dtype or not fits:
+            raise InferenceFailed(
+                f"input {spec.name!r} is {found.dtype.name}{list(found.shape)},"
+                f" the model takes {spec.dtype}{list(spec.shape)}"
+            )

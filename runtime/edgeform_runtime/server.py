@@ -1,0 +1,194 @@
+"""The routes of a pipeline's HTTP server: Open Inference Protocol v2, metrics, health, pushed frames."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Awaitable, Callable, Dict, Tuple
+
+from edgeform_runtime import VERSION, metrics, oip
+from edgeform_runtime.errors import InferenceFailed, RequestError
+from edgeform_runtime.httpd import Request, Response, problem
+from edgeform_runtime.metrics import Metrics
+from edgeform_runtime.model import LoadedModel
+from edgeform_runtime.operations import Status
+from edgeform_runtime.pipeline import HttpPush
+from edgeform_runtime.slots import LIVE, Slots
+from edgeform_runtime.workers import Workers
+
+MAX_INFER_BYTES = 64 * 1024 * 1024
+MAX_WAITING = 16
+PUSH_WAIT_S = 2.0
+PUSH_WAITING = 4
+
+
+class Routes:
+    """Answers requests; inference runs on threads so that health and metrics stay quick."""
+
+    def __init__(self, *, slots: Slots, status: Status, metrics: Metrics, workers: Workers) -> None:
+        self._slots, self._status, self._metrics = slots, status, metrics
+        self._workers = workers
+        self._inferring = ThreadPoolExecutor(2, "http-infer")
+        self._pushing = ThreadPoolExecutor(PUSH_WAITING, "http-push")
+        self._waiting = 0
+
+    def close(self) -> None:
+        self._inferring.shutdown(wait=False)
+        self._pushing.shutdown(wait=False)
+
+    def max_body(self, request: Request) -> int:
+        push = self._workers.capture_stage
+        if request.path == "/v1/frames":
+            return push.max_bytes if isinstance(push, HttpPush) else 0
+        return MAX_INFER_BYTES if request.path.startswith("/v2/models/") else 0
+
+    async def handle(self, request: Request) -> Response:
+        route, response = await self._answer(request)
+        self._metrics.http.add(route=route, status=str(response.status))
+        return response
+
+    async def _answer(self, request: Request) -> Tuple[str, Response]:
+        parts = tuple(part for part in request.path.split("/") if part)
+        get: Dict[Tuple[str, ...], Callable[[], Response]] = {
+            ("healthz",): self._healthz,
+            ("metrics",): self._metrics_text,
+            ("v2",): _server_metadata,
+            ("v2", "health", "live"): lambda: _json(200, {"live": True}),
+            ("v2", "health", "ready"): self._ready,
+        }
+        if parts in get:
+            route = "/" + "/".join(parts)
+            if request.method != "GET":
+                return route, _not_allowed("GET")
+            return route, get[parts]()
+        if parts == ("v1", "frames"):
+            return "/v1/frames", await self._guarded(self._push(request))
+        if parts[:2] == ("v2", "models"):
+            return "/v2/models", await self._guarded(self._model(request, parts[2:]))
+        return "other", problem(404, f"nothing is served at {request.path:.200}")
+
+    async def _guarded(self, answer: Awaitable[Response]) -> Response:
+        try:
+            return await answer
+        except RequestError as exc:
+            return problem(exc.status, exc.summary)
+        except InferenceFailed as exc:
+            return problem(422, exc.summary)
+
+    def _healthz(self) -> Response:
+        is_ready = self._status.phase == "ready"
+        document = {
+            "phase": self._status.phase,
+            "frames": dict(self._metrics.frames()),
+            "last_error": self._status.last_error,
+        }
+        return _json(200 if is_ready else 503, document)
+
+    def _ready(self) -> Response:
+        is_ready = self._status.phase == "ready"
+        return _json(200 if is_ready else 503, {"ready": is_ready})
+
+    def _metrics_text(self) -> Response:
+        return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)
+
+    async def _push(self, request: Request) -> Response:
+        if not isinstance(self._workers.capture_stage, HttpPush):
+            raise RequestError("this pipeline does not capture over HTTP", 404)
+        if request.method != "POST":
+            return _not_allowed("POST")
+        if not request.body:
+            raise RequestError("a frame is the request's body, and it is empty")
+        if self._status.phase != "ready":
+            raise RequestError(f"the pipeline is {self._status.phase}", 503)
+        name = request.headers.get("x-frame-name", "pushed")[:128]
+        if self._workers.waits_when_full:
+            loop = asyncio.get_running_loop()
+            sequence = await loop.run_in_executor(
+                self._pushing, self._workers.push, name, request.body, PUSH_WAIT_S
+            )
+        else:
+            sequence = self._workers.push(name, request.body, 0.0)
+        if sequence is None:
+            return Response(503, b'{"error": "the queue is full"}', headers=(("Retry-After", "1"),))
+        return _json(202, {"sequence": sequence})
+
+    async def _model(self, request: Request, rest: Tuple[str, ...]) -> Response:
+        with self._slots.using(LIVE) as model:
+            name, version = _name_and_version(model)
+            if not rest or rest[0] not in (name, model.file.name):
+                raise RequestError(f"no model {rest[0] if rest else ''!r:.80}; {name} is here", 404)
+            tail = rest[1:]
+            if tail[:1] == ("versions",):
+                if tail[1:2] != (version,):
+                    raise RequestError(f"model {name} has version {version} here", 404)
+                tail = tail[2:]
+            if tail == ("infer",):
+                if request.method != "POST":
+                    return _not_allowed("POST")
+                return await self._infer(request, model, rest[0], version)
+            if request.method != "GET":
+                return _not_allowed("GET")
+            if not tail:
+                return _json(200, _model_metadata(model, rest[0], version))
+            if tail == ("ready",):
+                return self._ready()
+        raise RequestError(f"nothing is served at {request.path:.200}", 404)
+
+    async def _infer(
+        self, request: Request, model: LoadedModel, name: str, version: str
+    ) -> Response:
+        if self._waiting >= MAX_WAITING:
+            self._metrics.requests.add(variant=model.variant, source="http", outcome="rejected")
+            raise RequestError(f"{MAX_WAITING} requests are waiting; try again later", 503)
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._inferring, self._infer_now, request, model, name, version
+            )
+        finally:
+            self._waiting -= 1
+
+    def _infer_now(self, request: Request, model: LoadedModel, name: str, version: str) -> Response:
+        outcome = "failed"
+        try:
+            parsed = oip.parse(request.body, request.headers.get(oip.HEADER_LENGTH))
+            answer = model.infer(parsed.feeds)
+            self._metrics.stages.observe(answer.wall_s, stage="infer")
+            body, header_length = oip.render(parsed, name, version, answer.outputs)
+            outcome = "ok"
+        finally:
+            self._metrics.requests.add(variant=model.variant, source="http", outcome=outcome)
+        if header_length is None:
+            return Response(200, body)
+        headers = (("Inference-Header-Content-Length", str(header_length)),)
+        return Response(200, body, "application/octet-stream", headers)
+
+
+def _name_and_version(model: LoadedModel) -> Tuple[str, str]:
+    """`digits` and `1.0.0` of `digits@1.0.0/fp32`."""
+    name, _, version = model.file.model_ref.partition("@")
+    return name, version.partition("/")[0] or "1"
+
+
+def _server_metadata() -> Response:
+    document = {"name": "edgeform", "version": VERSION, "extensions": ["binary_tensor_data"]}
+    return _json(200, document)
+
+
+def _model_metadata(model: LoadedModel, name: str, version: str) -> Dict[str, Any]:
+    return {
+        "name": name,
+        "versions": [version],
+        "platform": f"{model.engine.name}_{model.engine.version}",
+        "inputs": oip.spec_json(model.session.inputs),
+        "outputs": oip.spec_json(model.session.outputs),
+    }
+
+
+def _not_allowed(method: str) -> Response:
+    text = json.dumps({"error": f"use {method} here"}).encode()
+    return Response(405, text, headers=(("Allow", method),))
+
+
+def _json(status: int, document: Dict[str, Any]) -> Response:
+    return Response(status, json.dumps(document).encode())

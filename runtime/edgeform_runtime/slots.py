@@ -1,0 +1,94 @@
+"""The live model, the candidate beside it, and the one that was live before: hot swap in steps.
+
+load -> warm -> (goldens, judged by the device tool) -> swap -> drain -> free. A swap is one assignment
+under a lock; requests in flight finish on the model they started with.
+"""
+
+import threading
+from contextlib import contextmanager
+from typing import Dict, Iterator
+
+from edgeform_runtime.errors import RequestError
+from edgeform_runtime.model import LoadedModel
+
+LIVE, CANDIDATE, PREVIOUS = "live", "candidate", "previous"
+NAMES = (LIVE, CANDIDATE, PREVIOUS)
+
+
+class Slots:
+    def __init__(self) -> None:
+        self._models: Dict[str, LoadedModel] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def using(self, slot: str) -> Iterator[LoadedModel]:
+        """The slot's model, which is not freed while it is in use.
+
+        Raises:
+            RequestError: the slot is empty, or there is no such slot.
+        """
+        with self._lock:
+            model = self._get(slot)
+            model.acquire()
+        try:
+            yield model
+        finally:
+            model.release()
+
+    def has(self, slot: str) -> bool:
+        with self._lock:
+            return slot in self._models
+
+    def put(self, slot: str, model: LoadedModel, timeout_s: float) -> None:
+        """Fill the slot; a model that stood there is freed."""
+        self.free(slot, timeout_s)
+        with self._lock:
+            self._models[slot] = model
+
+    def swap(self, timeout_s: float) -> LoadedModel:
+        """Make the candidate live and give it; the old one stands as `previous` until it is freed.
+
+        Raises:
+            RequestError: there is no candidate.
+        """
+        with self._lock:
+            self._get(CANDIDATE)
+        self.free(PREVIOUS, timeout_s)
+        with self._lock:
+            candidate = self._get(CANDIDATE)
+            before = self._models.get(LIVE)
+            self._models[LIVE] = candidate
+            del self._models[CANDIDATE]
+            if before is not None:
+                self._models[PREVIOUS] = before
+            return candidate
+
+    def free(self, slot: str, timeout_s: float) -> bool:
+        """Whether there was something to free; waits for its users to finish.
+
+        Raises:
+            RequestError: it is still in use after the timeout.
+        """
+        with self._lock:
+            model = self._models.pop(slot, None)
+        if model is None:
+            return False
+        if not model.wait_idle(timeout_s):
+            with self._lock:
+                self._models.setdefault(slot, model)
+            raise RequestError(f"slot {slot} is still in use after {timeout_s:g} s", 503)
+        model.close()
+        return True
+
+    def wait_idle(self, slot: str, timeout_s: float) -> bool:
+        with self._lock:
+            model = self._models.get(slot)
+        return model is None or model.wait_idle(timeout_s)
+
+    def _get(self, slot: str) -> LoadedModel:
+        if slot not in NAMES:
+            raise RequestError(f"no slot {slot!r:.40}; there are {', '.join(NAMES)}")
+        model = self._models.get(slot)
+        if model is None:
+            raise RequestError(f"slot {slot} is empty", 503)
+        return model

@@ -1,0 +1,72 @@
+"""From a model's outputs to a result that people and rules understand."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+
+from edgeform_runtime.arrays import Array
+from edgeform_runtime.errors import InferenceFailed, PipelineInvalid
+from edgeform_runtime.pipeline import Classify
+
+MAX_LABELS_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The k best classes of the first output, each with index, label and score."""
+
+    stage: Classify
+    labels: Tuple[str, ...]
+
+    def result(self, outputs: Mapping[str, Array]) -> Dict[str, Any]:
+        """`{"kind": "classify", "classes": [{"index", "label", "score"}...]}`, best first.
+
+        Raises:
+            InferenceFailed: scores that are not finite, or more classes than labels.
+        """
+        scores = np.asarray(next(iter(outputs.values())), np.float64).ravel()
+        if not np.isfinite(scores).all():
+            raise InferenceFailed("the model's scores are not finite")
+        if self.labels and len(self.labels) != len(scores):
+            raise InferenceFailed(f"{len(scores)} scores for {len(self.labels)} labels")
+        if self.stage.softmax:
+            powers = np.exp(scores - scores.max())
+            scores = powers / powers.sum()
+        best = np.argsort(-scores, kind="stable")[: self.stage.top_k]
+        return {
+            "kind": "classify",
+            "classes": [
+                {"index": int(n), "label": self._label(int(n)), "score": round(float(scores[n]), 6)}
+                for n in best
+                if scores[n] >= self.stage.threshold
+            ],
+        }
+
+    def _label(self, index: int) -> str:
+        return self.labels[index] if self.labels else str(index)
+
+
+def classifier(stage: Classify, model_tree: str, classes: int) -> Classifier:
+    """The stage with its labels read; `classes` is -1 where the model leaves the number open.
+
+    Raises:
+        PipelineInvalid: the labels are missing, unreadable, or not as many as the classes.
+    """
+    if stage.labels is None:
+        return Classifier(stage=stage, labels=())
+    path = os.path.join(model_tree, stage.labels)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read(MAX_LABELS_BYTES)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise PipelineInvalid(
+            f"labels {stage.labels!r} of the model cannot be read: {exc}"
+        ) from exc
+    labels: List[str] = [line.strip() for line in text.splitlines() if line.strip()]
+    if classes not in (-1, len(labels)):
+        raise PipelineInvalid(
+            f"{stage.labels} has {len(labels)} labels, the model has {classes} classes"
+        )
+    return Classifier(stage=stage, labels=tuple(labels))

@@ -1,0 +1,214 @@
+from dataclasses import replace
+
+from support.plan import (
+    a_class,
+    a_device,
+    a_lock,
+    a_model,
+    a_model_artifact,
+    a_pipeline,
+    a_runtime_artifact,
+    a_site,
+    a_tool,
+    a_variant,
+    digest,
+)
+
+from edgeform.domain.drivers import DriverTuple
+from edgeform.domain.hardware import Engine, RuntimeChoice
+from edgeform.domain.pipeline import Checks
+from edgeform.domain.site import SecretRef
+from edgeform.plan import resolve
+from edgeform_wire import generation
+
+TOKEN = SecretRef(provider="env", path="MQTT_TOKEN")
+
+
+def only(site, lock, **more):
+    resolution = resolve(site, lock, **more)
+    assert resolution.blocked == ()
+    (desired,) = resolution.desired
+    return desired
+
+
+def problem(site, lock, **more):
+    resolution = resolve(site, lock, **more)
+    assert resolution.desired == ()
+    (found,) = resolution.diagnostics
+    return found
+
+
+def test_manifest_names_model_runtime_and_the_six_stages():
+    desired = only(a_site(), a_lock(), tool=a_tool())
+    manifest = generation.decode(desired.manifest.encode())
+    assert manifest.device == "cam-01"
+    assert {a.kind for a in manifest.artifacts} == {"model", "runtime"}
+    (pipeline,) = manifest.pipelines
+    assert pipeline.model == a_model_artifact().digest
+    assert pipeline.runtime == a_runtime_artifact().digest
+    assert pipeline.stages["capture"] == {
+        "kind": "image_directory",
+        "path": "/srv/frames",
+        "pattern": "*.png",
+        "interval_s": 1.0,
+        "after": "keep",
+    }
+    assert [s["kind"] for s in pipeline.stages["preprocess"]] == [
+        "resize",
+        "colour",
+        "normalise",
+        "layout",
+    ]
+    assert pipeline.stages["serving"] == {"address": "127.0.0.1", "port": 0}
+    assert pipeline.checks["provider"] == "CPUExecutionProvider"
+    assert desired.tool == a_tool().artifact
+
+
+def test_shared_manifest_has_the_bytes_of_one_made_alone():
+    site = a_site(a_device("cam-01"), a_device("cam-02"))
+    for desired in resolve(site, a_lock()).desired:
+        manifest = generation.decode(desired.manifest.encode())
+        assert manifest.device == desired.device
+        assert manifest.encoded().decode() == desired.manifest
+        assert manifest.digest == desired.generation_digest
+
+
+def test_a_comment_in_the_spec_does_not_change_the_generation():
+    before = only(a_site(), a_lock())
+    after = only(a_site(a_device(address="devices.yaml:99:1"), digest=digest("other")), a_lock())
+    assert after.generation_digest == before.generation_digest
+
+
+def test_of_two_fitting_variants_the_more_accurate_one_wins_and_says_by_how_much():
+    model = a_model(variants=(a_variant("cpu-int8", precision="int8"), a_variant("cpu-f32")))
+    lock = a_lock(
+        a_model_artifact(variant="cpu-int8", measures=(("accuracy", 0.962), ("p50_ms", 1.1))),
+        a_model_artifact(variant="cpu-f32", measures=(("accuracy", 0.981), ("p50_ms", 3.0))),
+        a_runtime_artifact(),
+    )
+    desired = only(a_site(models=(model,)), lock)
+    assert dict(desired.reasons)["digits"] == (
+        "cpu-f32: accuracy 0.981, p50 3 ms (against cpu-int8 accuracy 0.962, p50 1.1 ms)"
+    )
+
+
+def test_a_latency_objective_leaves_out_variants_that_measured_slower():
+    model = a_model(variants=(a_variant("cpu-f32"), a_variant("cpu-int8")))
+    lock = a_lock(
+        a_model_artifact(variant="cpu-int8", measures=(("accuracy", 0.962), ("p50_ms", 1.1))),
+        a_model_artifact(variant="cpu-f32", measures=(("accuracy", 0.981), ("p50_ms", 3.0))),
+        a_runtime_artifact(),
+    )
+    device = a_device(pipelines=(a_pipeline(checks=Checks(p50_ms=2.0)),))
+    desired = only(a_site(device, models=(model,)), lock)
+    assert dict(desired.reasons)["digits"] == (
+        "cpu-int8: accuracy 0.962, p50 1.1 ms; 1 slower than the objective of 2 ms"
+    )
+
+
+def test_without_figures_the_order_of_wish_decides():
+    model = a_model(variants=(a_variant("cpu-int8"), a_variant("cpu-f32")))
+    lock = a_lock(
+        a_model_artifact(variant="cpu-f32", measures=(("accuracy", 0.99),)),
+        a_model_artifact(variant="cpu-int8"),
+        a_runtime_artifact(),
+    )
+    desired = only(a_site(models=(model,)), lock)
+    assert dict(desired.reasons)["digits"] == "cpu-int8: first in order of wish, not all measured"
+
+
+def test_a_variant_for_another_accelerator_or_engine_is_not_taken():
+    model = a_model(
+        variants=(
+            a_variant("hef", engine="hailort", accelerators=("hailo-8l",)),
+            a_variant("ov", engine="openvino"),
+        )
+    )
+    found = problem(a_site(models=(model,)), a_lock())
+    assert found.code == "EF2103"
+    assert "hef (hailort: hailo-8l); ov (openvino: *)" in found.detail
+
+
+def test_an_unlocked_model_says_which_lock_command():
+    lock = a_lock(a_runtime_artifact())
+    found = problem(a_site(), lock)
+    assert (found.code, found.hint) == ("EF2101", "edgeform lock --update digits")
+
+
+def test_an_unbuilt_variant_says_which_build_command():
+    lock = a_lock(a_runtime_artifact(), versions=(("digits", "1.0.0"),))
+    found = problem(a_site(), lock)
+    assert (found.code, found.hint) == ("EF2102", "edgeform build digits")
+
+
+def test_an_unbuilt_runtime_lists_what_the_lock_has():
+    found = problem(a_site(), a_lock(a_model_artifact(), a_runtime_artifact(python="3.12")))
+    assert found.code == "EF2104"
+    assert "onnxruntime, aarch64, glibc <= 2.36, Python 3.11" in found.detail
+    assert "python 3.12" in found.detail
+
+
+def test_the_newest_engine_that_the_class_allows_is_taken():
+    old, new = a_runtime_artifact("1.9.0"), a_runtime_artifact("1.24.1")
+    lock = a_lock(a_model_artifact(), old, new)
+    assert new in only(a_site(), lock).artifacts
+    pinned = a_class(runtime=RuntimeChoice(engine=Engine.ONNXRUNTIME, version="1.9.0"))
+    assert old in only(a_site(a_device(hardware=pinned)), lock).artifacts
+
+
+def test_a_closure_for_a_newer_glibc_than_the_class_has_is_not_taken():
+    lock = a_lock(
+        a_model_artifact(), a_runtime_artifact(glibc="2.28"), a_runtime_artifact(glibc="2.39")
+    )
+    (runtime,) = (a for a in only(a_site(), lock).artifacts if a.kind == "runtime")
+    assert runtime.required("glibc") == "2.28"
+
+
+def test_one_problem_of_many_devices_is_told_once_and_names_them():
+    devices = [a_device(f"cam-{n}") for n in range(7)]
+    resolution = resolve(a_site(*devices), a_lock(a_runtime_artifact()))
+    (found,) = resolution.diagnostics
+    assert found.detail.endswith("Devices: cam-0, cam-1, cam-2, cam-3 and 3 more.")
+    assert len(resolution.blocked) == 7
+
+
+def test_a_secret_enters_as_name_and_hmac_only():
+    device = a_device(
+        pipelines=(a_pipeline(secrets=("mqtt",)),), secrets=(("mqtt", TOKEN), ("unused", TOKEN))
+    )
+    asked = []
+
+    def hmac_of(name, secret, reference):
+        asked.append((name, secret, str(reference)))
+        return "hmac-of-it"
+
+    desired = only(a_site(device), a_lock(), hmac_of=hmac_of)
+    manifest = generation.decode(desired.manifest.encode())
+    assert [(s.name, s.hmac) for s in manifest.secrets] == [("mqtt", "hmac-of-it")]
+    assert asked == [("cam-01", "mqtt", "env/MQTT_TOKEN")]
+    assert desired.secrets == (("mqtt", TOKEN),)
+
+
+def test_a_secret_without_value_blocks_its_device():
+    device = a_device(pipelines=(a_pipeline(secrets=("mqtt",)),), secrets=(("mqtt", TOKEN),))
+    assert problem(a_site(device), a_lock()).code == "EF2107"
+
+
+def test_a_secret_that_the_device_does_not_declare_is_named():
+    device = a_device(pipelines=(a_pipeline(secrets=("mqtt",)),))
+    assert problem(a_site(device), a_lock()).code == "EF2106"
+
+
+def test_a_pipeline_with_an_unknown_model_is_named():
+    assert problem(a_site(models=()), a_lock()).code == "EF2105"
+
+
+def test_a_device_without_pipelines_needs_no_runtime():
+    desired = only(a_site(a_device(pipelines=())), a_lock(a_model_artifact()))
+    assert desired.artifacts == ()
+
+
+def test_drivers_come_from_the_class():
+    drivers = DriverTuple(modules=("hailo_pci",))
+    hardware = replace(a_class(), drivers=drivers)
+    assert only(a_site(a_device(hardware=hardware)), a_lock()).drivers == drivers
