@@ -16,7 +16,7 @@ from edgeform.spec import decode_pipeline, fields, shape
 from edgeform.spec.codes import Code
 from edgeform.spec.expand import BadReference, Scope, expanded
 from edgeform.spec.merge import merged
-from edgeform.spec.nodes import Block, Items, Path, Scalar, Value, place_of
+from edgeform.spec.nodes import Block, Items, Path, Scalar, Value, dotted, place_of
 from edgeform.spec.objects import Catalog, Object
 from edgeform.spec.provenance import Provenance
 from edgeform.spec.report import Report
@@ -67,7 +67,14 @@ class Pipelines:
             if entry.get("enabled") is False:
                 continue
             name = fields.text_or(entry, "name", "")
-            made = self._one(device, name, entry, value, site_values, hardware)
+            made = self._one(
+                device=device,
+                name=name,
+                entry=entry,
+                value=value,
+                site_values=site_values,
+                hardware=hardware,
+            )
             if made is None:
                 continue
             for secret in made.secrets:
@@ -82,11 +89,12 @@ class Pipelines:
 
     def _problem(self, code: Code, device: str, path: Path, detail: str, hint: str = "") -> None:
         source = self.provenance.place(device, path)
-        address = f"devices.{device}.{shape.dotted(path)}"
+        address = f"devices.{device}.{dotted(path)}"
         self.report.add(code.at(source, detail, address=address, hint=hint))
 
     def _one(
         self,
+        *,
         device: str,
         name: str,
         entry: fields.Mapping,
@@ -97,9 +105,9 @@ class Pipelines:
         wanted = fields.text_or(entry, "pipeline", name)
         if self.catalog.get("Pipeline", wanted) is None:
             if not self.catalog.is_partial:
-                path: Path = ("pipelines", name, "pipeline" if "pipeline" in entry else "name")
-                source = self.provenance.place(device, path)
-                address = f"devices.{device}.{shape.dotted(path)}"
+                where: Path = ("pipelines", name, "pipeline" if "pipeline" in entry else "name")
+                source = self.provenance.place(device, where)
+                address = f"devices.{device}.{dotted(where)}"
                 self.report.add(self.catalog.missing("Pipeline", wanted, source, address))
             return None
         template = self.template(wanted)
@@ -170,7 +178,7 @@ class Pipelines:
             if key not in template.variables:
                 detail = f"Pipeline {template.source.name!r} declares no variable {key!r}."
                 hint = shape.nearest(key, template.variables)
-                path = ("pipelines", name, "vars", key)
+                path: Path = ("pipelines", name, "vars", key)
                 self._problem(ef.VARIABLE_UNKNOWN, device, path, detail, hint)
                 is_right = False
         result: dict[str, Scalar] = {}

@@ -7,7 +7,7 @@ the same text.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
@@ -101,7 +101,8 @@ class _Plain:
     def __init__(self, schema: Schema) -> None:
         from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - 57 ms to import
 
-        strict = validators.extend(Draft202012Validator, {"pattern": _pattern})
+        extend: Callable[..., Any] = validators.extend
+        strict = extend(Draft202012Validator, {"pattern": _pattern})
         self._validator = strict(schema)
 
     def findings(self, value: Value) -> Iterator[Finding]:

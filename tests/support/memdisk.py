@@ -7,14 +7,13 @@ each unsynced file holds its old bytes, its new ones, half of them, or none.
 """
 
 import errno
-import itertools
 import os
 import stat
 from dataclasses import dataclass, field
 
 from edgeform_device.durable import Disk
 
-MAX_STATES_PER_CUT = 256
+MAX_STATES_PER_CUT = 64
 
 
 @dataclass(eq=False)
@@ -136,6 +135,7 @@ class MemoryDisk(Disk):
         del self._open[fd]
 
     def sys_rename(self, source, path):
+        self.before_call("rename", path)
         old_parent, old_name = self._place(source)
         if old_name not in old_parent.entries:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
@@ -145,38 +145,37 @@ class MemoryDisk(Disk):
         if isinstance(there, Dir) and (not isinstance(node, Dir) or there.entries):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
         assert parent is old_parent, "a rename between directories has no crash rule here"
-        self.before_call("rename", path)
         parent.change((old_name, None), (name, node))
 
     def sys_unlink(self, path):
+        self.before_call("unlink", path)
         parent, name = self._place(path)
         if name not in parent.entries:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        self.before_call("unlink", path)
         parent.change((name, None))
 
     def sys_symlink(self, target, path):
+        self.before_call("symlink", path)
         parent, name = self._place(path)
         if name in parent.entries:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        self.before_call("symlink", path)
         parent.change((name, Link(target)))
 
     def sys_readlink(self, path):
         return self._walk(path).target
 
     def sys_mkdir(self, path, mode):
+        self.before_call("mkdir", path)
         parent, name = self._place(path)
         if name in parent.entries:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        self.before_call("mkdir", path)
         parent.change((name, Dir()))
 
     def sys_rmdir(self, path):
+        self.before_call("rmdir", path)
         parent, name = self._place(path)
         if parent.entries[name].entries:
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-        self.before_call("rmdir", path)
         parent.change((name, None))
 
     def sys_listdir(self, path):
@@ -227,17 +226,37 @@ def thawed(value):
     return Link(content)
 
 
-def states_after_cut(root):
-    """Every tree that may be on the medium when the power goes now, as nested tuples."""
+def states_after_cut(root, most=MAX_STATES_PER_CUT):
+    """Every tree that may be on the medium when the power goes now, as nested tuples.
+
+    Where there are more than `most`, an even sample that has the first and the last.
+    """
     choices = []
     _collect(root, choices, set())
     total = 1
     for _, options in choices:
         total *= len(options)
-    assert total <= MAX_STATES_PER_CUT, f"{total} states for one cut: too much is left unsynced"
-    for picked in itertools.product(*(options for _, options in choices)):
-        chosen = {id(node): option for (node, _), option in zip(choices, picked)}
+    count = min(total, most)
+    for index in range(count):
+        rest = index if total == count else index * (total - 1) // (count - 1)
+        chosen = {}
+        for node, options in choices:
+            rest, choice = divmod(rest, len(options))
+            chosen[id(node)] = options[choice]
         yield _resolved(root, chosen)
+
+
+class Subsets:
+    """Every choice of some of the pending changes, numbered, without a list of them all."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return 2**self.count
+
+    def __getitem__(self, number):
+        return tuple(bool(number >> n & 1) for n in range(self.count))
 
 
 def _collect(node, choices, seen):
@@ -246,9 +265,7 @@ def _collect(node, choices, seen):
     seen.add(id(node))
     if isinstance(node, Dir):
         if node.pending:
-            count = len(node.pending)
-            subsets = itertools.product((False, True), repeat=count)
-            choices.append((node, list(subsets)))
+            choices.append((node, Subsets(len(node.pending))))
         reachable = list(node.durable.values())
         for changes in node.pending:
             reachable.extend(child for _, child in changes if child is not None)
@@ -262,7 +279,8 @@ def _collect(node, choices, seen):
 def _resolved(node, chosen):
     if isinstance(node, Dir):
         entries = dict(node.durable)
-        for kept, changes in zip(chosen.get(id(node), ()), node.pending):
+        picked = chosen.get(id(node), ())
+        for kept, changes in zip(picked, node.pending):  # noqa: B905  Python 3.8 has no strict
             if kept:
                 for name, child in changes:
                     if child is None:

@@ -5,6 +5,8 @@ Disk, clock, locks, services, checks and launcher live in memory; what they do i
 
 from dataclasses import dataclass, field, replace
 
+from support.memdisk import MemoryDisk
+
 from edgeform_device import generations
 from edgeform_device.errors import DeviceError
 from edgeform_device.layout import layout_for
@@ -14,7 +16,6 @@ from edgeform_wire import receipt as wire
 from edgeform_wire.deployment import Base, Deployment, Policy
 from edgeform_wire.generation import ArtifactRef, Generation, PipelineUse
 from edgeform_wire.receipt import CheckResult, Receipt
-from support.memdisk import MemoryDisk
 
 DIGEST = "sha256:" + "{:064x}"
 BOOT = "boot-1"

@@ -3,12 +3,6 @@
 import errno
 
 import pytest
-
-from edgeform_device import decide, recovery
-from edgeform_device.activate import Request, activate, rollback
-from edgeform_device.errors import Locked, Refused, Stale
-from edgeform_device.status import status
-from edgeform_device.transaction import resume, transact
 from support.transact import (
     World,
     a_deployment,
@@ -18,6 +12,12 @@ from support.transact import (
     next_deployment,
     order,
 )
+
+from edgeform_device import decide, recovery
+from edgeform_device.activate import Request, activate, rollback
+from edgeform_device.errors import Locked, Refused, Stale
+from edgeform_device.status import status
+from edgeform_device.transaction import resume, transact
 
 GOOD, BAD = a_generation(model=2), a_generation(model=3)
 
