@@ -1,0 +1,1 @@
+"""Builders: model variants, runtime closures, the device tool."""
