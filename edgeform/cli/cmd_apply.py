@@ -65,10 +65,11 @@ def command(
     Each device runs its own transaction and decides by its own checks; losing the connection changes
     nothing. The first Ctrl-C finishes the devices in flight, the second lets go of them.
     """
-    saved = (
-        Path(what) if what is not None and Path(what).is_file() and what.endswith(".json") else None
-    )
+    saved = Path(what) if what is not None and what.endswith(".json") else None
     workspace = find_workspace(site if saved is not None else what or site)
+    last = workspace.state_dir / LAST_PLAN
+    if resume and saved is None:
+        saved = last
     with talk() as listener, open_fleet() as transport:
         wanted = want(workspace, listener)
         for warning in wanted.warnings:
