@@ -14,7 +14,7 @@ from edgeform.domain.artifacts import Lock
 from edgeform.domain.observed import Observation, Observed
 from edgeform.domain.site import Device, SecretRef, Site
 from edgeform.errors import Stale
-from edgeform.lock.lockfile import read_lock
+from edgeform.lock.lockfile import read as read_lock
 from edgeform.plan import Context, Plan, Resolution, ShippedTool, make_plan, resolve
 from edgeform.secrets.passphrase import SECRETS_VARIABLE, read_passphrase
 from edgeform.secrets.resolver import Resolver
@@ -72,7 +72,7 @@ def want(workspace: Workspace, listener: events.Listener) -> Wanted:
         SpecInvalid: the site or its lock has errors.
     """
     site, warnings = load_site(workspace, listener)
-    lock = read_lock(workspace.lock_file)
+    lock = read_lock(workspace.lock_file).checked()
     tool = shipped_tool()
     resolver = Resolver(
         folder=workspace.site_dir,
