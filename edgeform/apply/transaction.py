@@ -132,7 +132,7 @@ class _Turn:
                 return refusal
         for name, reference in self._shipment.secrets:
             value = self._means.resolve(reference)
-            refusal = self._client.put_secret(name, value.reveal().encode())
+            refusal = self._client.put_secret(name, value.reveal())
             if refusal is not None:
                 return refusal
         return self._upload()
@@ -159,8 +159,6 @@ class _Turn:
                         "site": self._shipment.site,
                         "device": self._shipment.device,
                         "root": tool.root,
-                        "services": tool.services,
-                        "user": tool.user,
                     }
                 ).encode(),
             ),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from edgeform import events
@@ -33,18 +34,14 @@ def open_fleet() -> Iterator[Transport]:
         transport.close()
 
 
-def target_of(device: Device, known_hosts: str | None, resolve: Resolve | None) -> Target:
+def target_of(device: Device, known_hosts: Path | None, resolve: Resolve) -> Target:
     """What the transport needs to know of a device; a sudo password is resolved here and only here."""
-    from pathlib import Path  # noqa: PLC0415
-
-    password = None
-    if device.connect.sudo_password is not None and resolve is not None:
-        password = resolve(device.connect.sudo_password).reveal()
+    reference = device.connect.sudo_password
     return Target(
         name=device.name,
         connect=device.connect,
-        known_hosts=Path(known_hosts) if known_hosts else None,
-        sudo_password=password,
+        known_hosts=known_hosts,
+        sudo_password=None if reference is None else resolve(reference).reveal().decode(),
     )
 
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from edgeform.errors import UsageError
 from edgeform.rollout.journal import Journal
-
-PASSPHRASE_VARIABLE = "EDGEFORM_TRUST_PASSPHRASE"
+from edgeform.secrets.passphrase import FILE_SUFFIX, TRUST_VARIABLE, read_passphrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,27 +75,19 @@ class Workspace:
 
 
 def _passphrase(file: Path, *, may_create: bool) -> bytes:
-    found = os.environ.get(PASSPHRASE_VARIABLE)
-    if found:
-        return found.encode()
-    if file.exists():
-        if file.stat().st_mode & 0o077:
-            raise UsageError(
-                f"{file} can be read by others.", hint=f"Close it:\n    chmod 600 {file}"
-            )
-        return file.read_bytes().strip()
-    if may_create:
+    if TRUST_VARIABLE in os.environ or TRUST_VARIABLE + FILE_SUFFIX in os.environ:
+        return read_passphrase(TRUST_VARIABLE, os.environ).reveal()
+    if may_create and not file.exists():
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         created = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(created, "wb") as stream:
             stream.write(secrets.token_urlsafe(32).encode())
-        return file.read_bytes()
+    if file.exists():
+        beside = {TRUST_VARIABLE + FILE_SUFFIX: str(file)}
+        return read_passphrase(TRUST_VARIABLE, beside).reveal()
     if sys.stdin.isatty():
         return getpass.getpass("passphrase of the signing keys: ").encode()
-    raise UsageError(
-        "The signing keys need their passphrase.",
-        hint=f"Set {PASSPHRASE_VARIABLE}, or write it to {file} with mode 0600.",
-    )
+    return read_passphrase(TRUST_VARIABLE, os.environ).reveal()  # says what to set
 
 
 def find_workspace(site: str | None) -> Workspace:

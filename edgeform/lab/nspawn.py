@@ -11,7 +11,6 @@ from pathlib import Path
 from edgeform.lab.cgroup import DeviceCgroup, mountinfo, mounts_of
 from edgeform.lab.device import (
     DeviceOptions,
-    DiskKind,
     LabDevice,
     LabKind,
     checked_name,
@@ -19,30 +18,16 @@ from edgeform.lab.device import (
     options_to_json,
     write_atomically,
 )
-from edgeform.lab.execution import Command, Progress, run, run_all, silent, wait_until
+from edgeform.lab.execution import Command, Progress, run, silent, wait_until
 from edgeform.lab.failure import CommandFailed, LabError, LabMisused
 from edgeform.lab.keys import ensure_key, known_hosts_line
 from edgeform.lab.leftovers import forget, remember, sweep, sweep_dead
-from edgeform.lab.network import (
-    DEVICES_MAX,
-    LabNetwork,
-    build_commands,
-    claim_commands,
-    lab_id_of,
-    subnet_candidates,
-)
-from edgeform.lab.nspawn_plan import (
-    STORE,
-    DevicePlan,
-    passwords,
-    prepare_command,
-    start_command,
-    upper_files,
-)
+from edgeform.lab.network import DEVICES_MAX, LabNetwork, lab_id_of
+from edgeform.lab.nspawn_plan import STORE, DevicePlan, start_command
+from edgeform.lab.nspawn_prepare import make_network, prepare, raise_inotify_limit
 from edgeform.lab.template import ensure_template
 
 BOOT_TIMEOUT_S = 90.0
-INOTIFY_INSTANCES = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +86,13 @@ class NspawnLab:
                 "Systemd devices need a mounted cgroup v2 tree, and this host has none.",
                 hint="mount -t cgroup2 none /sys/fs/cgroup/unified",
             )
-        self._raise_inotify_limit()
+        raise_inotify_limit()
         template = ensure_template(self._environment, progress=self._progress)
         self._directory.mkdir(parents=True, exist_ok=True)
         remember(self._lab_id, self._directory, self._owner_pid)
         try:
             self._placement = Placement(
-                directory=self._directory, template=template, network=self._make_network()
+                directory=self._directory, template=template, network=make_network(self._lab_id)
             )
             if run(("stat", "-f", "-c", "%T", str(self._directory))).strip() == "overlayfs":
                 # An overlay cannot be the upper layer of another: in containers devices live in memory.
@@ -160,7 +145,7 @@ class NspawnLab:
         if not free:
             raise LabMisused(f"A lab holds at most {DEVICES_MAX} devices.")
         plan = self._plan(free, name, options)
-        self._prepare(plan)
+        prepare(plan, ensure_key(self._directory / "id_ed25519", comment="edgeform-lab"))
         self._plans[name] = plan
         self._save()
         return self._device(plan)
@@ -278,24 +263,6 @@ class NspawnLab:
             raise LabMisused(f"The lab has no device {name!r}; it has: {known}.")
         return self._plans[name]
 
-    def _make_network(self) -> LabNetwork:
-        taken = tuple(route["dst"] for route in json.loads(run(("ip", "-j", "-4", "route"))))
-        namespaced = False
-        for subnet in subnet_candidates(self._lab_id, taken):
-            network = LabNetwork(lab_id=self._lab_id, subnet=subnet)
-            if not namespaced:
-                run(("ip", "netns", "add", network.namespace))
-                namespaced = True
-            try:
-                run_all(claim_commands(network))
-            except CommandFailed as exc:
-                if "exists" not in exc.said.lower():
-                    raise
-                continue
-            run_all(build_commands(network))
-            return network
-        raise LabError("No free network is left between 10.77.0.0 and 10.78.255.255.")
-
     def _plan(self, index: int, name: str, options: DeviceOptions) -> DevicePlan:
         placement = self._placed()
         directory = placement.directory / "devices" / name
@@ -311,26 +278,6 @@ class NspawnLab:
             options=options,
             python_source="" if options.python in {"", "none"} else options.python,
         )
-
-    def _prepare(self, plan: DevicePlan) -> None:
-        for path in (plan.upper, plan.layers / "work", plan.merged, plan.store):
-            path.mkdir(parents=True, exist_ok=True)
-        public = ensure_key(self._directory / "id_ed25519", comment="edgeform-lab")
-        for relative, text, mode in upper_files(plan, public_key=public):
-            path = plan.upper / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            path.chmod(mode)
-        # The overlay shows the upper directory's mode, also where the template has the directory.
-        for private in ("root", "root/.ssh", "home/edge/.ssh"):
-            if (plan.upper / private).is_dir():
-                (plan.upper / private).chmod(0o700)
-        ensure_key(plan.upper / "etc/ssh/ssh_host_ed25519_key", comment=plan.name)
-        if plan.options.store_mb and plan.options.store_kind is DiskKind.EXT4:
-            run(("truncate", f"--size={plan.options.store_mb}M", str(plan.store_image)))
-            run(("mkfs.ext4", "-q", "-F", "-m", "0", str(plan.store_image)))
-        plan.cgroup.create(memory_mb=plan.options.memory_mb, cpu_percent=plan.options.cpu_percent)
-        run(prepare_command(plan), stdin=passwords(plan).encode())
 
     def _start(self, plan: DevicePlan) -> None:
         if self._alive(plan):
@@ -395,17 +342,12 @@ class NspawnLab:
         lines = "".join(f"{device.known_hosts_line}\n" for device in self.devices())
         write_atomically(self.known_hosts, lines)
 
-    def _raise_inotify_limit(self) -> None:
-        # systemd stops silently at about 20 devices under the kernel's default of 128.
-        limit = Path("/proc/sys/fs/inotify/max_user_instances")
-        if int(limit.read_text()) < INOTIFY_INSTANCES:
-            limit.write_text(str(INOTIFY_INSTANCES))
-
 
 def _greets(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=2) as connection:
-            return connection.recv(4) == b"SSH-"
+            # The whole greeting is taken: closing before would be a reset in the device's log.
+            return connection.recv(256).startswith(b"SSH-")
     except OSError:
         return False
 

@@ -169,7 +169,8 @@ class RootlessLab:
     def _ask(self, verb: str, name: str) -> bool:
         state = read_state(self._directory)
         if state is None or name not in state.names:
-            raise LabMisused(f"The lab in {self._directory} has no device {name!r}.")
+            known = ", ".join(state.names) if state else "none"
+            raise LabMisused(f"The lab has no device {name!r}; it has: {known}.")
         asked = {"token": state.token, "verb": verb, "device": name}
         with socket.create_connection(("127.0.0.1", state.control_port), timeout=30) as line:
             line.sendall(json.dumps(asked).encode() + b"\n")

@@ -1,4 +1,7 @@
-"""Rules between objects: references, addresses, ports, variants, paths. Everything is reported, nothing raised."""
+"""Rules between objects: references, addresses, ports, variants, paths.
+
+Everything is reported, nothing is raised.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -17,7 +17,7 @@ from edgeform.spec import decode_device, fields, shape
 from edgeform.spec.classes import Classes
 from edgeform.spec.expand import BadReference, Scope, expanded, expanded_text
 from edgeform.spec.merge import merge, merged
-from edgeform.spec.nodes import Block, Items, Scalar, Value
+from edgeform.spec.nodes import Block, Items, Scalar, Value, dotted
 from edgeform.spec.nodes import Path as NodePath
 from edgeform.spec.objects import Catalog, Object
 from edgeform.spec.pipelines import Pipelines
@@ -202,7 +202,7 @@ class Devices:
 
         def refuse(path: NodePath, exc: BadReference) -> None:
             source = self.provenance.place(name, path)
-            address = f"devices.{name}.{shape.dotted(path)}"
+            address = f"devices.{name}.{dotted(path)}"
             self.report.add(ef.BAD_REFERENCE.at(source, exc.detail, address=address, hint=exc.hint))
 
         def part(key: str, scope: Scope) -> None:
@@ -333,7 +333,7 @@ class Devices:
         problem = secret_problem(ref)
         if problem:
             source = self.provenance.place(name, path)
-            address = f"devices.{name}.{shape.dotted(path)}"
+            address = f"devices.{name}.{dotted(path)}"
             self.report.add(
                 ef.SECRET_PROVIDER.at(source, problem[0], address=address, hint=problem[1])
             )

@@ -223,7 +223,10 @@ def _take_objects(reading: Reading, catalog: Catalog, report: Report) -> None:
         root = document.value
         if not isinstance(root, Block):
             source = reading.source.source(*unpack(document.place))
-            detail = f"An object with api_version, kind, metadata and spec was expected, found {shape.shown(root)}."
+            detail = (
+                "An object with api_version, kind, metadata and spec was expected,"
+                f" found {shape.shown(root)}."
+            )
             report.add(codes_file.WRONG_TYPE.at(source, detail))
             continue
         problems = shape.problems(checker, root, address=_address(root))
@@ -285,7 +288,7 @@ def _selector(text: str, site: Object, number: int, report: Report) -> Selector 
 
 
 def _site_values(site: Object) -> dict[str, Scalar]:
-    values = {
+    values: dict[str, Scalar] = {
         key: value
         for key, value in fields.block(site.spec, "vars").items()
         if not isinstance(value, (dict, list)) and value is not None

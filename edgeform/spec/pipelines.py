@@ -12,11 +12,12 @@ from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.quantities import parse_bytes
 from edgeform.domain.site import SecretRef
 from edgeform.spec import codes_site as ef
-from edgeform.spec import decode_pipeline, fields, shape
+from edgeform.spec import fields, shape
 from edgeform.spec.codes import Code
+from edgeform.spec.decode_pipeline import PipelineDecoder
 from edgeform.spec.expand import BadReference, Scope, expanded
 from edgeform.spec.merge import merged
-from edgeform.spec.nodes import Block, Items, Path, Scalar, Value, place_of
+from edgeform.spec.nodes import Block, Items, Path, Scalar, Value, dotted, place_of
 from edgeform.spec.objects import Catalog, Object
 from edgeform.spec.provenance import Provenance
 from edgeform.spec.report import Report
@@ -41,6 +42,7 @@ class _Template:
     spec: Block
     references: tuple[str, ...]
     variables: dict[str, fields.Mapping]
+    decoder: PipelineDecoder = field(default_factory=PipelineDecoder)
     made: dict[tuple[object, ...], Pipeline | None] = field(default_factory=dict)
 
 
@@ -67,7 +69,14 @@ class Pipelines:
             if entry.get("enabled") is False:
                 continue
             name = fields.text_or(entry, "name", "")
-            made = self._one(device, name, entry, value, site_values, hardware)
+            made = self._one(
+                device=device,
+                name=name,
+                entry=entry,
+                value=value,
+                site_values=site_values,
+                hardware=hardware,
+            )
             if made is None:
                 continue
             for secret in made.secrets:
@@ -82,11 +91,12 @@ class Pipelines:
 
     def _problem(self, code: Code, device: str, path: Path, detail: str, hint: str = "") -> None:
         source = self.provenance.place(device, path)
-        address = f"devices.{device}.{shape.dotted(path)}"
+        address = f"devices.{device}.{dotted(path)}"
         self.report.add(code.at(source, detail, address=address, hint=hint))
 
     def _one(
         self,
+        *,
         device: str,
         name: str,
         entry: fields.Mapping,
@@ -97,9 +107,9 @@ class Pipelines:
         wanted = fields.text_or(entry, "pipeline", name)
         if self.catalog.get("Pipeline", wanted) is None:
             if not self.catalog.is_partial:
-                path: Path = ("pipelines", name, "pipeline" if "pipeline" in entry else "name")
-                source = self.provenance.place(device, path)
-                address = f"devices.{device}.{shape.dotted(path)}"
+                where: Path = ("pipelines", name, "pipeline" if "pipeline" in entry else "name")
+                source = self.provenance.place(device, where)
+                address = f"devices.{device}.{dotted(where)}"
                 self.report.add(self.catalog.missing("Pipeline", wanted, source, address))
             return None
         template = self.template(wanted)
@@ -170,7 +180,7 @@ class Pipelines:
             if key not in template.variables:
                 detail = f"Pipeline {template.source.name!r} declares no variable {key!r}."
                 hint = shape.nearest(key, template.variables)
-                path = ("pipelines", name, "vars", key)
+                path: Path = ("pipelines", name, "vars", key)
                 self._problem(ef.VARIABLE_UNKNOWN, device, path, detail, hint)
                 is_right = False
         result: dict[str, Scalar] = {}
@@ -225,7 +235,7 @@ class Pipelines:
             spec = merged([spec, overrides])
         if self.report.errors > errors:
             return None
-        return decode_pipeline.pipeline(name, spec)
+        return template.decoder.pipeline(name, spec)
 
 
 def variable_problem(declared: fields.Mapping, value: Scalar) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yaml.events import (
@@ -110,7 +111,7 @@ def _refused(source: SourceFile, *problems: Diagnostic) -> Reading:
 
 
 class _TooMuch(Exception):
-    pass
+    """Leaves the event loop, never this module."""
 
 
 class _Frame:
@@ -169,11 +170,11 @@ class _Reader:
             return
         self.problems.append(code.at(self.source.source(*unpack(place)), detail, hint=hint))
 
-    def _events(self, loader: yaml.CSafeLoader) -> None:  # noqa: C901, PLR0912 - the hot loop, flat on purpose
+    def _events(self, loader: yaml.CSafeLoader) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot loop, flat on purpose
         stack: list[_Frame] = []
         next_event = loader.get_event
         while True:
-            event = next_event()
+            event: Any = next_event()  # the stubs make it Event | None; its type is checked here
             kind = type(event)
             mark = event.start_mark
             value: Value
@@ -344,13 +345,13 @@ def _syntax(source: SourceFile, exc: yaml.YAMLError) -> Diagnostic:
         return ef.SYNTAX.at(source.source(1, 1), f"{exc}.")
     line, column = exc.problem_mark.line + 1, exc.problem_mark.column + 1
     place = source.source(line, column, 1)
-    character = place.line_text[column - 1 : column]
-    if character == "\t":
+    found = place.line_text[column - 1 : column]
+    if found == "\t":
         hint = "Indent with spaces."
         return ef.SYNTAX.at(place, "A tab cannot indent, and no value begins with one.", hint=hint)
     problem = exc.problem or "not YAML"
     detail, hint = _PLAINER.get(problem, (problem[:1].upper() + problem[1:] + ".", ""))
-    detail = detail.format(character=repr(character))
+    detail = detail.format(character=repr(found))
     if exc.context not in (None, "while scanning for the next token") and exc.context_mark:
         begun = f"{exc.context_mark.line + 1}:{exc.context_mark.column + 1}"
         detail += f" ({exc.context[:1].upper()}{exc.context[1:]} that began at {begun}.)"

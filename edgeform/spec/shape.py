@@ -77,7 +77,9 @@ def _most_telling(findings: Iterable[Finding]) -> list[Finding]:
     return [f for f in listed if best.get(f.path, f.keyword) == f.keyword]
 
 
-def _diagnostics(finding: Finding, root: Value, below: Path, address: str) -> Iterator[Diagnostic]:
+def _diagnostics(  # noqa: C901 - one case for each keyword of the schema
+    finding: Finding, root: Value, below: Path, address: str
+) -> Iterator[Diagnostic]:
     path = below + finding.path
     rule, value = finding.rule, at(root, path)
     where = f"{address}.{dotted(path)}" if path and address else address or dotted(path)

@@ -23,7 +23,7 @@ class Situation:
 
     Args:
         new_bytes: what the deployment will still write; missing_bytes: what has not arrived.
-        secrets: HMAC of each secret that is here, by name.
+        secrets: what each secret that is here was planned as, by name; empty where nobody said.
         can_sign: whether receipts can be signed.
     """
 
@@ -128,7 +128,7 @@ def _secrets(approved: Approved, present: Dict[str, str]) -> Iterator[DeviceErro
                 f"Secret {use.name} has not been delivered to this device.",
                 hint="Deliver it:\n    edgeform apply",
             )
-        elif use.hmac and present[use.name] != use.hmac:
+        elif present[use.name] and present[use.name] != use.hmac:
             yield Refused(
                 f"Secret {use.name} on this device is not the one that was planned with.",
                 hint="Deliver it again:\n    edgeform apply",

@@ -71,7 +71,7 @@ class Prepare:
                 facts=facts.now(self._who.root, self._layout.prefix),
                 committed=committed,
                 quarantine=self._state.quarantine(),
-                secrets={s.name: s.hmac for s in secrets.listed(self._disk, self._layout)},
+                secrets={s.name: s.planned for s in secrets.listed(self._disk, self._layout)},
                 new_bytes=missing_bytes,
                 missing_bytes=missing_bytes,
                 can_sign=signing.find_signer(self._disk, self._layout).kind != signing.UNSIGNED,

@@ -1,7 +1,8 @@
 """Secrets: written once from standard input, handed to services, never shown again.
 
-The manifest holds a name and an HMAC that this device made with a key of its own, so a changed value shows
-in a plan without anybody learning it, and the same value on two devices looks different.
+A device tells of a secret its name and an HMAC made with a key of its own, so the same value on two devices
+looks different. Beside it stands what the controller planned with (its own HMAC, by the site's key), so
+that a deployment made for another value is refused.
 """
 
 import hashlib
@@ -17,26 +18,32 @@ from edgeform_device.errors import Corrupt, Refused, Usage
 from edgeform_device.layout import ROOT_PREFIX, Layout
 from edgeform_wire import artifact, canonical
 from edgeform_wire.errors import WireError
-from edgeform_wire.fields import schema_of
+from edgeform_wire.fields import Fields, schema_of
 
 SCHEMA = "edgeform.secrets/1"
 KEY, INDEX = "secrets.key", "secrets.json"
 MAX_BYTES = 512 * 1024
+MAX_HMAC = 200
 TIMEOUT_S = 20.0
 PLAIN, SEALED = "plain", "systemd-creds"
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that is here: how it is kept, where, and the HMAC of its value. Never the value."""
+    """A secret that is here: how it is kept, where, and HMACs of its value. Never the value.
+
+    Args:
+        planned: the HMAC that the manifest should hold for it; empty where nobody said.
+    """
 
     name: str
     hmac: str
     kept: str
+    planned: str
     path: str
 
     def to_json(self) -> Dict[str, Any]:
-        return {"name": self.name, "hmac": self.hmac, "kept": self.kept}
+        return {"name": self.name, "hmac": self.hmac, "kept": self.kept, "planned": self.planned}
 
 
 def make_key(disk: Disk, layout: Layout) -> None:
@@ -45,7 +52,7 @@ def make_key(disk: Disk, layout: Layout) -> None:
         disk.write_file(layout.state(KEY), os.urandom(32), 0o600)
 
 
-def put(disk: Disk, layout: Layout, name: str, value: bytes) -> Secret:
+def put(disk: Disk, layout: Layout, name: str, value: bytes, planned: str = "") -> Secret:
     """Keep a secret's value, sealed to the machine where systemd can do that, else readable by us alone.
 
     Raises:
@@ -53,6 +60,8 @@ def put(disk: Disk, layout: Layout, name: str, value: bytes) -> Secret:
         Refused: the device is not enrolled.
     """
     _check_name(name)
+    if not planned.isprintable() or len(planned) > MAX_HMAC:
+        raise Usage("--hmac is not an HMAC.")
     if not 0 < len(value) <= MAX_BYTES:
         raise Usage(f"A secret is 1 to {MAX_BYTES} bytes; this one is {len(value)}.")
     mac = hmac.new(_key(disk, layout), value, hashlib.sha256).hexdigest()
@@ -62,15 +71,15 @@ def put(disk: Disk, layout: Layout, name: str, value: bytes) -> Secret:
     disk.mkdir(layout.secrets_dir, 0o700)
     # The value first: an index that names an HMAC is never ahead of what is kept.
     disk.write_file(layout.secret(name), value if sealed is None else sealed, 0o600)
-    index[name] = {"hmac": mac, "kept": kept}
+    index[name] = {"hmac": mac, "kept": kept, "planned": planned}
     _write_index(disk, layout, index)
-    return Secret(name, mac, kept, layout.secret(name))
+    return Secret(name, mac, kept, planned, layout.secret(name))
 
 
 def listed(disk: Disk, layout: Layout) -> List[Secret]:
     """The secrets that are here, by name."""
     return [
-        Secret(name, entry["hmac"], entry["kept"], layout.secret(name))
+        Secret(name, entry["hmac"], entry["kept"], entry["planned"], layout.secret(name))
         for name, entry in sorted(_index(disk, layout).items())
         if disk.exists(layout.secret(name))
     ]
@@ -112,13 +121,20 @@ def _index(disk: Disk, layout: Layout) -> Dict[str, Dict[str, str]]:
         fields = schema_of(canonical.decode(content, INDEX), SCHEMA, INDEX)
         found = fields.object("secrets")
         fields.done()
-        return {name: {"hmac": e["hmac"], "kept": e["kept"]} for name, e in found.items()}
-    except (WireError, KeyError, TypeError) as exc:
+        return {name: _entry(value, name) for name, value in found.items()}
+    except WireError as exc:
         raise Corrupt(
             "The index of secrets cannot be read.",
             detail=f"{layout.state(INDEX)}: {exc}",
             hint="Remove that file and deliver the secrets again:\n    edgeform apply",
         ) from exc
+
+
+def _entry(value: Any, name: str) -> Dict[str, str]:
+    fields = Fields(value, name)
+    found = {key: fields.text(key) for key in ("hmac", "kept", "planned")}
+    fields.done()
+    return found
 
 
 def _write_index(disk: Disk, layout: Layout, index: Dict[str, Dict[str, str]]) -> None:

@@ -92,16 +92,18 @@ def enrol(session: Session, arguments: List[str]) -> Dict[str, Any]:
 
 
 def secret(session: Session, arguments: List[str]) -> Dict[str, Any]:
-    """`put NAME`, `list`, `drop NAME`: names and HMACs, never a value."""
+    """`put NAME [--hmac PLANNED]`, `list`, `drop NAME`: names and HMACs, never a value."""
     from edgeform_device import secrets
 
     session.identity()
     disk, layout = session.disk, session.layout
     if arguments == ["list"]:
         return {"secrets": [s.to_json() for s in secrets.listed(disk, layout)]}
-    if len(arguments) == 2 and arguments[0] == "put":
+    if len(arguments) >= 2 and arguments[0] == "put":
+        chosen = options(arguments[2:], {"hmac": ""})
         value = session.read_stdin(secrets.MAX_BYTES)
-        return {"secret": secrets.put(disk, layout, arguments[1], value).to_json()}
+        done = secrets.put(disk, layout, arguments[1], value, chosen["hmac"])
+        return {"secret": done.to_json()}
     if len(arguments) == 2 and arguments[0] == "drop":
         return {"dropped": secrets.drop(disk, layout, arguments[1])}
     raise Usage("secret takes `put NAME`, `list` or `drop NAME`.")

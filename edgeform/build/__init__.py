@@ -1,0 +1,1 @@
+"""Artifacts from source: model artifacts with goldens, runtime closures; same inputs, same bytes."""

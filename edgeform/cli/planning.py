@@ -1,0 +1,165 @@
+"""From a workspace to a plan: what `plan`, `publish`, `apply` and `drift` all begin with."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edgeform import events
+from edgeform.cli.fleet import Resolve, observe, target_of
+from edgeform.cli.tooling import root_digests, shipped_tool
+from edgeform.cli.workspace import Workspace, stamp, who
+from edgeform.diagnostics import Diagnostic
+from edgeform.domain.artifacts import Lock
+from edgeform.domain.observed import Observation, Observed
+from edgeform.domain.site import Device, SecretRef, Site
+from edgeform.errors import Stale
+from edgeform.lock.lockfile import read_lock
+from edgeform.plan import Context, Plan, Resolution, ShippedTool, make_plan, resolve
+from edgeform.secrets.passphrase import SECRETS_VARIABLE, read_passphrase
+from edgeform.secrets.resolver import Resolver
+from edgeform.secrets.site_key import local_site_key
+from edgeform.spec.load import load
+from edgeform.spec.selector import select
+from edgeform.transport.base import Target, Transport
+
+Hmac = Callable[[str, str, SecretRef], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A site with its lock, worked out: what every device should be."""
+
+    workspace: Workspace
+    site: Site
+    lock: Lock
+    tool: ShippedTool
+    resolution: Resolution
+    resolver: Resolver
+    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def resolve_secret(self) -> Resolve:
+        return self.resolver.resolve
+
+
+def load_site(
+    workspace: Workspace, listener: events.Listener
+) -> tuple[Site, tuple[Diagnostic, ...]]:
+    """The site and its warnings.
+
+    Raises:
+        SpecInvalid: it has errors.
+    """
+    began = time.monotonic()
+    loaded = load(workspace.site_dir)
+    site = loaded.checked()
+    listener(
+        events.SiteLoaded(
+            site=site.name,
+            devices=len(site.devices),
+            files=len(loaded.files),
+            seconds=time.monotonic() - began,
+        )
+    )
+    return site, loaded.diagnostics
+
+
+def want(workspace: Workspace, listener: events.Listener) -> Wanted:
+    """Load, lock and resolve. Reads files only.
+
+    Raises:
+        SpecInvalid: the site or its lock has errors.
+    """
+    site, warnings = load_site(workspace, listener)
+    lock = read_lock(workspace.lock_file)
+    tool = shipped_tool()
+    resolver = Resolver(
+        folder=workspace.site_dir,
+        environ=os.environ,
+        passphrase=lambda: read_passphrase(SECRETS_VARIABLE, os.environ),
+    )
+    site_key_file = workspace.state_dir / "site.key"
+    hmac_of = resolver.hmac_with(lambda: local_site_key(site_key_file))
+    return Wanted(
+        workspace=workspace,
+        site=site,
+        lock=lock,
+        tool=tool,
+        resolution=resolve(site, lock, tool, hmac_of),
+        resolver=resolver,
+        warnings=warnings,
+    )
+
+
+def targets(wanted: Wanted, devices: Sequence[Device]) -> dict[str, Target]:
+    """How each device is reached, with the site's pinned host keys."""
+    known_hosts = wanted.workspace.known_hosts
+    pinned = known_hosts if known_hosts.exists() else None
+    return {d.name: target_of(d, pinned, wanted.resolve_secret) for d in devices}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A plan together with the observations it was made from."""
+
+    plan: Plan
+    observations: dict[str, Observation]
+
+
+def look_and_plan(
+    wanted: Wanted,
+    transport: Transport,
+    selectors: Sequence[str],
+    listener: events.Listener,
+    *,
+    verify: str = "none",
+) -> Seen:
+    """One look at each selected device, and what would be done to it."""
+    devices = select(wanted.site, selectors)
+    found = observe(transport, devices, targets(wanted, devices), listener, verify=verify)
+    context = Context(
+        site=wanted.site.name,
+        models={m.name: m for m in wanted.site.models},
+        tool=wanted.tool,
+        roots=root_digests(wanted.workspace.trust_dir),
+    )
+    plan = make_plan(
+        wanted.site,
+        wanted.lock,
+        wanted.resolution,
+        found.values(),
+        context=context,
+        created_at=stamp(),
+        made_by=who(),
+        selector=" ".join(selectors),
+    )
+    return Seen(plan=plan, observations=found)
+
+
+def look_again(wanted: Wanted, transport: Transport, plan: Plan, listener: events.Listener) -> Seen:
+    """A saved plan with a fresh look at the devices it changes.
+
+    The device refuses a plan that is not for its present state; this only spares it the upload.
+
+    Raises:
+        Stale: the site moved, or a device is no longer what the plan was made for.
+    """
+    if plan.spec_digest != wanted.site.digest or plan.lock_digest != wanted.lock.digest:
+        raise Stale(
+            "The site or its lock moved since the plan was made.",
+            hint="Plan again:\n    edgeform plan --out plan.json",
+        )
+    names = {changed.device for changed in plan.changed}
+    devices = [d for d in wanted.site.devices if d.name in names]
+    found = observe(transport, devices, targets(wanted, devices), listener)
+    for changed in plan.changed:
+        seen = found.get(changed.device)
+        if isinstance(seen, Observed) and seen.committed != changed.base.generation:
+            raise Stale(
+                f"It has generation {seen.committed}; the plan was made for"
+                f" generation {changed.base.generation}.",
+                address=f"devices.{changed.device}",
+                hint="Plan again:\n    edgeform plan --out plan.json",
+            )
+    return Seen(plan=plan, observations=found)
