@@ -34,8 +34,6 @@ class Tool:
     digest: str
     root: str
     """root.json as text: the only thing ever believed without a signature."""
-    user: str
-    services: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

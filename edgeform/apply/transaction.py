@@ -159,8 +159,6 @@ class _Turn:
                         "site": self._shipment.site,
                         "device": self._shipment.device,
                         "root": tool.root,
-                        "services": tool.services,
-                        "user": tool.user,
                     }
                 ).encode(),
             ),

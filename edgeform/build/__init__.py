@@ -1,1 +1,1 @@
-"""Builders: model variants, runtime closures, the device tool."""
+"""Artifacts from source: model artifacts with goldens, runtime closures; same inputs, same bytes."""

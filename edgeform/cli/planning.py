@@ -11,8 +11,9 @@ from edgeform.cli.tooling import root_digests, shipped_tool
 from edgeform.cli.workspace import Workspace, stamp, who
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock
-from edgeform.domain.observed import Observation
+from edgeform.domain.observed import Observation, Observed
 from edgeform.domain.site import Device, SecretRef, Site
+from edgeform.errors import Stale
 from edgeform.lock.lockfile import read_lock
 from edgeform.plan import Context, Plan, Resolution, ShippedTool, make_plan, resolve
 from edgeform.secrets.passphrase import SECRETS_VARIABLE, read_passphrase
@@ -42,7 +43,9 @@ class Wanted:
         return self.resolver.resolve
 
 
-def load_site(workspace: Workspace, listener: events.Listener) -> tuple[Site, tuple[Diagnostic, ...]]:
+def load_site(
+    workspace: Workspace, listener: events.Listener
+) -> tuple[Site, tuple[Diagnostic, ...]]:
     """The site and its warnings.
 
     Raises:
@@ -131,4 +134,32 @@ def look_and_plan(
         made_by=who(),
         selector=" ".join(selectors),
     )
+    return Seen(plan=plan, observations=found)
+
+
+def look_again(wanted: Wanted, transport: Transport, plan: Plan, listener: events.Listener) -> Seen:
+    """A saved plan with a fresh look at the devices it changes.
+
+    The device refuses a plan that is not for its present state; this only spares it the upload.
+
+    Raises:
+        Stale: the site moved, or a device is no longer what the plan was made for.
+    """
+    if plan.spec_digest != wanted.site.digest or plan.lock_digest != wanted.lock.digest:
+        raise Stale(
+            "The site or its lock moved since the plan was made.",
+            hint="Plan again:\n    edgeform plan --out plan.json",
+        )
+    names = {changed.device for changed in plan.changed}
+    devices = [d for d in wanted.site.devices if d.name in names]
+    found = observe(transport, devices, targets(wanted, devices), listener)
+    for changed in plan.changed:
+        seen = found.get(changed.device)
+        if isinstance(seen, Observed) and seen.committed != changed.base.generation:
+            raise Stale(
+                f"It has generation {seen.committed}; the plan was made for"
+                f" generation {changed.base.generation}.",
+                address=f"devices.{changed.device}",
+                hint="Plan again:\n    edgeform plan --out plan.json",
+            )
     return Seen(plan=plan, observations=found)

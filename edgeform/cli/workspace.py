@@ -18,6 +18,7 @@ from edgeform.errors import UsageError
 from edgeform.rollout.journal import Journal
 from edgeform.secrets.passphrase import FILE_SUFFIX, TRUST_VARIABLE, read_passphrase
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """The folder of one site."""

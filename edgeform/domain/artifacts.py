@@ -67,6 +67,22 @@ class LockedArtifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockedSource:
+    """Which version of a model was found when it was asked for, and by which rule.
+
+    `digest` covers every file of the version as the registry had it.
+    """
+
+    model: ModelName
+    registry: str
+    source: str
+    rule: VersionRule
+    wanted: str
+    version: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """What `edgeform.lock` fixes: every model version and every closure, by digest."""
 
@@ -74,6 +90,7 @@ class Lock:
     artifacts: tuple[LockedArtifact, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     """(model name, resolved version)."""
+    sources: tuple[LockedSource, ...] = ()
 
     def version_of(self, model: str) -> str | None:
         return dict(self.versions).get(model)

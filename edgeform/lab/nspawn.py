@@ -346,7 +346,8 @@ class NspawnLab:
 def _greets(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=2) as connection:
-            return connection.recv(4) == b"SSH-"
+            # The whole greeting is taken: closing before would be a reset in the device's log.
+            return connection.recv(256).startswith(b"SSH-")
     except OSError:
         return False
 

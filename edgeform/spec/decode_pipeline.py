@@ -1,6 +1,7 @@
 """Pipelines, models and their checks out of merged, expanded and proven values."""
 
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 from edgeform.domain.artifacts import Model, Variant, VersionRule
 from edgeform.domain.names import ModelName, PipelineName
@@ -41,6 +42,9 @@ from edgeform.spec.fields import (
     text_or,
     texts,
 )
+from edgeform.spec.nodes import Block
+
+T = TypeVar("T")
 
 
 def model(name: str, spec: Mapping) -> Model:
@@ -69,24 +73,40 @@ def _variant(spec: Mapping) -> Variant:
     )
 
 
-def pipeline(name: str, spec: Mapping) -> Pipeline:
-    """The pipeline of its merged spec; `name` is what it is called on the device."""
-    return Pipeline(
-        name=PipelineName(name),
-        capture=_capture(block(spec, "capture")),
-        preprocess=tuple(_preprocess(item) for item in blocks(spec, "preprocess")),
-        infer=_infer(block(spec, "infer")),
-        postprocess=_postprocess(block(spec, "postprocess")),
-        actions=tuple(_action(item) for item in blocks(spec, "action")),
-        report=tuple(_report(item) for item in blocks(spec, "report")),
-        serving=serving(block(spec, "serving")),
-        checks=checks(block(spec, "checks")),
-        limits=limits(block(spec, "limits")),
-        secrets=texts(spec, "secrets"),
-    )
+class PipelineDecoder:
+    """Decodes pipelines of one object: what stands in its file unchanged is decoded once."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Mapping, object]] = {}
+
+    def pipeline(self, name: str, spec: Mapping) -> Pipeline:
+        """The pipeline of its merged spec; `name` is what it is called on the device."""
+        return Pipeline(
+            name=PipelineName(name),
+            capture=self._once(block(spec, "capture"), _capture),
+            preprocess=tuple(self._once(i, _preprocess) for i in blocks(spec, "preprocess")),
+            infer=self._once(block(spec, "infer"), _infer),
+            postprocess=self._once(block(spec, "postprocess"), _postprocess),
+            actions=tuple(self._once(item, _action) for item in blocks(spec, "action")),
+            report=tuple(self._once(item, _report) for item in blocks(spec, "report")),
+            serving=self._once(block(spec, "serving"), _serving),
+            checks=self._once(block(spec, "checks"), _checks),
+            limits=self._once(block(spec, "limits"), _limits),
+            secrets=texts(spec, "secrets"),
+        )
+
+    def _once(self, spec: Mapping, make: Callable[[Mapping], T]) -> T:
+        """What `make` gives; remembered for blocks of a file, which live as long as this decoder."""
+        if not isinstance(spec, Block) or spec.source is None:
+            return make(spec)
+        known = self._made.get(id(spec))
+        if known is None:
+            known = (spec, make(spec))
+            self._made[id(spec)] = known
+        return cast("T", known[1])
 
 
-def checks(spec: Mapping) -> Checks:
+def _checks(spec: Mapping) -> Checks:
     return Checks(
         golden=boolean_or(spec, "golden", default=True),
         p50_ms=number(spec, "p50_ms"),
@@ -97,11 +117,11 @@ def checks(spec: Mapping) -> Checks:
     )
 
 
-def limits(spec: Mapping) -> Limits:
+def _limits(spec: Mapping) -> Limits:
     return Limits(memory_bytes=size(spec, "memory_bytes"), cpu_percent=integer(spec, "cpu_percent"))
 
 
-def serving(spec: Mapping) -> Serving:
+def _serving(spec: Mapping) -> Serving:
     return Serving(
         address=text_or(spec, "address", Serving().address), port=integer_or(spec, "port", 0)
     )

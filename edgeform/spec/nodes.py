@@ -7,7 +7,6 @@ thousand devices cost eight bytes a place and nothing is computed before somebod
 
 import re
 from array import array
-from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from edgeform.diagnostics import Position, Source
@@ -53,18 +52,15 @@ class Block(dict[str, Value]):
     """A mapping.
 
     `is_dynamic`: a text in it, however deep, has a `${...}` to expand; `has_null`: a null in it,
-    however deep, removes something of a lower layer.
+    however deep, removes something of a lower layer. (Class attributes are the defaults: merging makes
+    millions of blocks that stand in no file.)
     """
 
-    __slots__ = ("at", "has_null", "is_dynamic", "source", "start")
-
-    def __init__(self, values: Mapping[str, Value] | Iterable[tuple[str, Value]] = ()) -> None:
-        super().__init__(values)
-        self.source: SourceFile | None = None
-        self.at = 0
-        self.start = 0
-        self.is_dynamic = False
-        self.has_null = False
+    source: SourceFile | None = None
+    at = 0
+    start = 0
+    is_dynamic = False
+    has_null = False
 
     @property
     def start_place(self) -> tuple[int, int]:
@@ -88,15 +84,11 @@ class Block(dict[str, Value]):
 class Items(list[Value]):
     """A list; the flags as in `Block`."""
 
-    __slots__ = ("at", "has_null", "is_dynamic", "source", "start")
-
-    def __init__(self, values: Iterable[Value] = ()) -> None:
-        super().__init__(values)
-        self.source: SourceFile | None = None
-        self.at = 0
-        self.start = 0
-        self.is_dynamic = False
-        self.has_null = False
+    source: SourceFile | None = None
+    at = 0
+    start = 0
+    is_dynamic = False
+    has_null = False
 
     @property
     def start_place(self) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.quantities import parse_bytes
 from edgeform.domain.site import SecretRef
 from edgeform.spec import codes_site as ef
-from edgeform.spec import decode_pipeline, fields, shape
+from edgeform.spec import fields, shape
 from edgeform.spec.codes import Code
+from edgeform.spec.decode_pipeline import PipelineDecoder
 from edgeform.spec.expand import BadReference, Scope, expanded
 from edgeform.spec.merge import merged
 from edgeform.spec.nodes import Block, Items, Path, Scalar, Value, dotted, place_of
@@ -41,6 +42,7 @@ class _Template:
     spec: Block
     references: tuple[str, ...]
     variables: dict[str, fields.Mapping]
+    decoder: PipelineDecoder = field(default_factory=PipelineDecoder)
     made: dict[tuple[object, ...], Pipeline | None] = field(default_factory=dict)
 
 
@@ -233,7 +235,7 @@ class Pipelines:
             spec = merged([spec, overrides])
         if self.report.errors > errors:
             return None
-        return decode_pipeline.pipeline(name, spec)
+        return template.decoder.pipeline(name, spec)
 
 
 def variable_problem(declared: fields.Mapping, value: Scalar) -> str:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, resources
-from importlib.resources.abc import Traversable
+from importlib import import_module
 from typing import Any, Protocol
 
+from edgeform.shipped import shipped
 from edgeform.spec.nodes import Path, Value
 
 Schema = Mapping[str, Any]
@@ -36,18 +36,10 @@ class Validator(Protocol):
         """The findings, in no particular order; one for each keyword broken at each place."""
 
 
-def schema_file(name: str) -> Traversable:
-    """A file of `schemas/`, from the installed package or from the checkout it runs in."""
-    installed = resources.files("edgeform").joinpath("_data", "schemas", name)
-    if installed.is_file():
-        return installed
-    return resources.files("edgeform").joinpath("..", "schemas", name)
-
-
 @cache
 def site_schema() -> Schema:
     """The schema of every object of a site."""
-    found: Schema = json.loads(schema_file("site.schema.json").read_text(encoding="utf-8"))
+    found: Schema = json.loads(shipped("schemas", "site.schema.json").read_text("utf-8"))
     return found
 
 
@@ -68,6 +60,11 @@ def validator(definition_name: str | None = None, *, fast: bool | None = None) -
     if definition_name is not None:
         kept = {"$schema": schema["$schema"], "$defs": schema["$defs"]}
         schema = kept | {"$ref": f"#/$defs/{definition_name}"}
+    return validator_of(schema, fast=fast)
+
+
+def validator_of(schema: Schema, *, fast: bool | None = None) -> Validator:
+    """The validator of another schema; `fast` as in `validator`."""
     if fast is not False:
         try:
             return _Fast(schema)

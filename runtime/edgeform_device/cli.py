@@ -29,6 +29,16 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "receipts": ("verbs", "receipts"),
     "selftest": ("verbs", "selftest"),
     "version": ("verbs", "version"),
+    "activate": ("transaction_verbs", "activate"),
+    "rollback": ("transaction_verbs", "rollback"),
+    "status": ("transaction_verbs", "status"),
+    "confirm": ("transaction_verbs", "confirm"),
+    "check": ("transaction_verbs", "check"),
+    "recover": ("transaction_verbs", "recover"),
+    "transact": ("transaction_verbs", "transact"),
+    "guard": ("transaction_verbs", "guard"),
+    "run": ("transaction_verbs", "run"),
+    "supervise": ("transaction_verbs", "supervise"),
 }
 """Verb -> (module of this package, function)."""
 

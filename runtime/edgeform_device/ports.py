@@ -4,15 +4,18 @@
 """
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Protocol, Tuple
 
 from edgeform_device.durable import Disk
 from edgeform_device.layout import Layout
 from edgeform_device.records import Committed
 from edgeform_device.subject import Subject
-from edgeform_wire.deployment import Deployment
 from edgeform_wire.generation import Generation, PipelineUse
 from edgeform_wire.receipt import CheckResult, Receipt
+
+if TYPE_CHECKING:
+    # Trust is the largest part of the tool, and a guard or a status has no use for it.
+    from edgeform_device.trusted import Approved
 
 TRANSACTION_LOCK = "lock"
 GUARD_LOCK = "guard.lock"
@@ -30,10 +33,6 @@ class Clock(Protocol):
         """ISO 8601 in UTC, as the device believes it."""
         ...
 
-    def trust(self) -> str:
-        """Where the wall time comes from: ntp, rtc or unknown."""
-        ...
-
     def sleep(self, seconds: float) -> None: ...
 
 
@@ -49,17 +48,10 @@ class Locks(Protocol):
         ...
 
 
-class Approved(Protocol):
-    """A deployment whose signatures, versions and floors were verified."""
-
-    @property
-    def deployment(self) -> Deployment: ...
-
-
 class Preparation(Protocol):
     """Trust, space, bytes: everything before the switch."""
 
-    def approve(self, number: int) -> Approved:
+    def approve(self, number: int) -> "Approved":
         """The verified deployment of that number.
 
         Raises:
@@ -67,7 +59,7 @@ class Preparation(Protocol):
         """
         ...
 
-    def preflight(self, approved: Approved, committed: Optional[Committed]) -> None:
+    def preflight(self, approved: "Approved", committed: Optional[Committed]) -> None:
         """Nothing, when the deployment may be tried here now.
 
         Raises:
@@ -75,7 +67,7 @@ class Preparation(Protocol):
         """
         ...
 
-    def materialise(self, approved: Approved) -> None:
+    def materialise(self, approved: "Approved") -> None:
         """Build and verify the trees of all artifacts, durably."""
         ...
 
@@ -147,6 +139,10 @@ class Services(Protocol):
     def shadow_health(self, name: str) -> Health: ...
 
     def stop_shadow(self, name: str) -> None: ...
+
+    def sweep_shadows(self) -> None:
+        """End every shadow that a cut transaction left running."""
+        ...
 
     def available_bytes(self) -> int:
         """Memory that a new process could have without pushing out a running one."""

@@ -160,6 +160,7 @@ def _restore(
     wanted = () if before is None else tuple(sorted(use.name for use in before.pipelines))
     trouble: List[str] = []
     try:
+        env.services.sweep_shadows()
         env.services.stop(tuple(n for n in env.services.known() if n not in wanted))
     except DeviceError as exc:
         trouble.append(exc.summary)
@@ -250,6 +251,7 @@ def close_abandoned(env: Environment) -> Optional[Outcome]:
     state = State(env.disk, env.layout)
     if any((state.txn(), state.committing(), state.reverting())):
         return None
+    env.services.sweep_shadows()
     order = state.order()
     if order is None:
         env.disk.remove(env.layout.lease)

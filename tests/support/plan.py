@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from edgeform.diagnostics import Diagnostic, Position, Source
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant, VersionRule
 from edgeform.domain.desired import Desired
 from edgeform.domain.drivers import DriverTuple
@@ -11,6 +12,7 @@ from edgeform.domain.observed import (
     Facts,
     InstalledTool,
     Observed,
+    PendingTransaction,
     PipelineHealth,
     Unobserved,
     Unreachability,
@@ -28,7 +30,21 @@ from edgeform.domain.pipeline import (
     StoreLocally,
 )
 from edgeform.domain.site import Connect, Device, Site
-from edgeform.plan import Context, ShippedTool, make_plan, resolve
+from edgeform.plan import (
+    Base,
+    Blocked,
+    Busy,
+    Changed,
+    Context,
+    Held,
+    Plan,
+    ShippedTool,
+    Unchanged,
+    Unreachable,
+    make_plan,
+    resolve,
+)
+from edgeform.plan import changes as c
 from edgeform_wire.digest import of_bytes
 
 NOW = "2026-03-01T10:00:00Z"
@@ -255,4 +271,87 @@ def a_plan(site: Site, lock: Lock, observations, tool=None, **changed):
         context=a_context(site, tool, **changed),
         created_at=NOW,
         made_by="edgeform 0.1.0",
+    )
+
+
+def a_wide_plan():
+    """A plan with a device in every situation and a change of every kind, for schema and golden file."""
+    cost = {"reason": c.Reason.SPEC_CHANGED}
+    before = c.Ref(version="1.0.0", variant="cpu-f32", digest=digest("before"))
+    after = c.Ref(version="1.1.0", variant="cpu-f32", digest=digest("after"))
+    base = Base(
+        generation=41,
+        digest=digest("gen 41"),
+        deployment=7,
+        facts_digest=digest("facts"),
+        boot_id="b-1",
+    )
+    changes = (
+        c.InstallTool(version="0.1.0", digest=digest("tool"), send_bytes=210_000, **cost),
+        c.UpdateTool(before="0.1.0", version="0.2.0", digest=digest("tool"), **cost),
+        c.Enrol(site="lab", **cost),
+        c.InstallPackage(name="dkms", before=None, after=None, source="apt", hold=False, **cost),
+        c.WriteUdevRule(
+            name="51-hailo", path="/etc/udev/rules.d/51-hailo.rules", replaces=True, **cost
+        ),
+        c.LoadModule(name="hailo_pci", **cost),
+        c.JoinGroup(name="hailo", **cost),
+        c.SetSysctl(name="vm.swappiness", before="60", after="10", **cost),
+        c.RunVendorRole(name="acme.camera", fidelity=c.Fidelity.OPAQUE, downtime_s=None, **cost),
+        c.Reboot(reboot=True, undo=c.Undoing.NONE, downtime_s=None, **cost),
+        c.PutSecret(name="mqtt", replaces=True, **cost),
+        c.SwitchRuntime(
+            name="onnxruntime", before=None, after=after, send_bytes=58_000_000, **cost
+        ),
+        c.InstallModel(name="faces", after=after, **cost),
+        c.ReplaceModel(name="digits", before=before, after=after, downtime_s=2.0, **cost),
+        c.AddPipeline(name="faces", model="faces 1.1.0 cpu-f32", engine="onnxruntime", **cost),
+        c.ChangePipeline(
+            name="digits",
+            fields=(c.FieldChange(path="stages.infer.queue", before="2", after=None),),
+            why="as asked",
+            **cost,
+        ),
+        c.RemovePipeline(name="valves", **cost),
+        c.RestoreDrift(
+            kind="file", path="a", expected=digest("a"), actual="", reason=c.Reason.DRIFT
+        ),
+        c.KeepGenerations(before=3, after=2, **cost),
+        c.Retire(kind="model", name="valves", before=before, **cost),
+        c.DropSecret(name="old", **cost),
+    )
+    kind = {"hardware_class": "pi-5"}
+    where = Source(
+        position=Position(file="site.yaml", line=3, column=7), line_text="x: 1", length=1
+    )
+    problem = Diagnostic(code="EF2103", summary="no variant of the model fits", source=where)
+    busy = PendingTransaction(id="t-7", phase="soak", to_generation=2, who="ci", until="10:05")
+    return Plan(
+        site="lab",
+        spec_digest=digest("spec"),
+        lock_digest=digest("lock"),
+        tool_digest=digest("tool"),
+        created_at=NOW,
+        made_by="edgeform 0.1.0",
+        selector="cam-*",
+        devices=(
+            Changed(
+                device="cam-01",
+                base=base,
+                target=digest("gen 42"),
+                changes=changes,
+                reasons=(("digits", "cpu-f32: the only one that fits"),),
+                **kind,
+            ),
+            Unchanged(device="cam-02", base=base, **kind),
+            Unreachable(device="cam-03", reason="timeout", detail="no answer", hint="", **kind),
+            Blocked(device="cam-04", base=None, problems=(problem,), **kind),
+            Held(device="cam-05", base=base, digest=digest("bad"), detail="failed before", **kind),
+            Busy(
+                device="cam-06",
+                base=replace(base, generation=0, digest=None),
+                transaction=busy,
+                **kind,
+            ),
+        ),
     )

@@ -19,7 +19,7 @@ from edgeform_wire import frames, golden
 from edgeform_wire.pipeline import PipelineFile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-MODEL = REPOSITORY / "site" / "lab" / "model" / "digits"
+MODEL = REPOSITORY / "site" / "lab" / "model" / "digits" / "1.0.0"
 SCENES = REPOSITORY / "site" / "lab" / "scenes"
 PREPROCESS = json.loads((REPOSITORY / "site/lab/model/preprocess.json").read_text())
 DIGEST = "sha256:" + "ab" * 32

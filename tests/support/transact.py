@@ -73,9 +73,6 @@ class FakeClock:
     def wall_time(self):
         return "2026-01-01T00:00:00Z"
 
-    def trust(self):
-        return "ntp"
-
     def sleep(self, seconds):
         self.now_s += max(seconds, 0.001)
         for act in tuple(self.on_sleep):
@@ -159,6 +156,10 @@ class FakeServices:
 
     def stop_shadow(self, name):
         self.running.pop(name + ".shadow", None)
+
+    def sweep_shadows(self):
+        for name in [n for n in self.running if n.endswith(".shadow")]:
+            del self.running[name]
 
     def available_bytes(self):
         return self.available

@@ -185,7 +185,7 @@ def _cpu() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the lab's digit network.")
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "digits")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE / "digits" / "1.0.0")
     parser.add_argument("--figures", type=pathlib.Path, default=HERE / "figures.json")
     wanted = parser.parse_args()
     wanted.out.mkdir(parents=True, exist_ok=True)

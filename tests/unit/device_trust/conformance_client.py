@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The command line that theupdateframework/tuf-conformance drives, around the device's client.
 
 HTTP is only here: the device itself reads files. Runs on Python 3.8 with nothing installed.
@@ -51,7 +50,7 @@ def main():
 def download(trusted, name, options):
     target = trusted.target(name)
     if target is None:
-        raise NotTrusted("%s is not signed" % name)
+        raise NotTrusted(f"{name} is not signed")
     destination = os.path.join(options.target_dir, quote(name, ""))
     if os.path.exists(destination):
         with open(destination, "rb") as stream:
@@ -65,7 +64,7 @@ def download(trusted, name, options):
         or len(data) != target.length
         or hashlib.sha256(data).hexdigest() != target.sha256
     ):
-        raise Corrupt("%s is not what is signed" % name)
+        raise Corrupt(f"{name} is not what is signed")
     with open(destination, "wb") as stream:
         stream.write(data)
 
@@ -77,11 +76,11 @@ def get(base, name, limit):
     except urllib.error.HTTPError as exc:
         if exc.code in (403, 404):
             return None
-        raise NotTrusted("HTTP %d for %s" % (exc.code, name)) from exc
+        raise NotTrusted(f"HTTP {exc.code} for {name}") from exc
 
 
 if __name__ == "__main__":
     try:
         main()
     except DeviceError as exc:
-        sys.exit("refused: %s\n%s" % (exc.summary, exc.detail))
+        sys.exit(f"refused: {exc.summary}\n{exc.detail}")

@@ -1,0 +1,1 @@
+"""Registries' answers and build outputs into `edgeform.lock`; reading and writing that file."""

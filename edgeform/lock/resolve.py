@@ -1,0 +1,289 @@
+"""A new lock: versions from registries, artifacts from a builder.
+
+What is locked stays as it is until somebody asks to update it, or the site asks for something else.
+Nothing is built here: the builder comes in through a protocol, so that planning needs no tool set.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgeform.domain.artifacts import (
+    Lock,
+    LockedArtifact,
+    LockedSource,
+    Model,
+    Variant,
+    VersionRule,
+)
+from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.names import Digest
+from edgeform.domain.site import Site
+from edgeform.errors import UsageError
+from edgeform.lock.lockfile import lock_of
+from edgeform.registry.base import Registry, ResolvedVersion, fetch
+from edgeform.spec.shape import nearest
+from edgeform_wire.artifact import Artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """A variant to be made out of a version's files, which lie verified in `folder`.
+
+    `folder` is the variant's own: the folder that holds the variant's file, and everything below it.
+    """
+
+    model: Model
+    variant: Variant
+    version: str
+    folder: Path
+    entry: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class RuntimeRequest:
+    """A runtime closure: one engine for one kind of system."""
+
+    engine: str
+    engine_version: str | None
+    arch: str
+    glibc: str | None
+    python: str | None
+
+
+class Builder(Protocol):
+    """Makes artifacts and puts their bytes into the store; same request, same artifact."""
+
+    def model(self, request: ModelRequest) -> Artifact:
+        """The artifact of a variant."""
+
+    def runtime(self, request: RuntimeRequest) -> Artifact | None:
+        """The closure; None where this machine cannot make it (the lock then keeps what it has)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """The new lock, and what differs from the old one, as sentences."""
+
+    lock: Lock
+    changes: tuple[str, ...]
+    missing: tuple[RuntimeRequest, ...] = ()
+    """Closures that nobody could make: devices of these classes cannot be planned."""
+
+
+def runtimes_of(classes: Iterable[HardwareClass]) -> tuple[RuntimeRequest, ...]:
+    """The closures that classes need, each once, in order."""
+    found = {
+        RuntimeRequest(
+            engine=c.runtime.engine,
+            engine_version=c.runtime.version,
+            arch=c.arch,
+            glibc=c.glibc,
+            python=c.python,
+        )
+        for c in classes
+    }
+    return tuple(sorted(found, key=lambda r: tuple(str(part) for part in _parts(r))))
+
+
+def renewed(
+    site: Site,
+    registries: Mapping[str, Registry],
+    builder: Builder,
+    old: Lock | None,
+    *,
+    update: Iterable[str] = (),
+    work: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Renewed:
+    """A lock for the site as it stands.
+
+    Args:
+        update: models whose rule is asked again; `*` means all. Others keep their locked version as
+            long as the site still asks by the same rule.
+        work: a folder for the files of one version at a time.
+        tell: hears what is being done.
+
+    Raises:
+        UsageError: an updated model that the site does not have.
+        VersionNotFound, SourceRefused, RegistryFailed, Corrupt: see `registry.base`.
+    """
+    wanted = _updates(site, tuple(update))
+    kept_sources = {s.model: s for s in old.sources} if old else {}
+    sources: list[LockedSource] = []
+    artifacts: list[LockedArtifact] = []
+    for model in site.models:
+        registry = registries[model.registry]
+        before = kept_sources.get(model.name)
+        is_kept = before is not None and _same_rule(before, model) and model.name not in wanted
+        if is_kept and before is not None and old is not None:
+            kept = _locked_variants(old, model, before)
+            if kept is not None:
+                sources.append(before)
+                artifacts += kept
+                continue
+        tell(f"{model.name}: asking registry {model.registry}")
+        resolved = registry.resolve(model.source, model.rule, model.wanted)
+        if is_kept and before is not None and before.digest != resolved.digest:
+            resolved = _again(registry, model, before)
+        sources.append(_source(model, resolved))
+        artifacts += _built(model, resolved, registry, builder, work, tell)
+    runtimes, missing = _runtimes(site, builder, old, tell)
+    lock = lock_of(sources, _unique((*artifacts, *runtimes)))
+    return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
+
+
+def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
+    known = [model.name for model in site.models]
+    if "*" in asked:
+        return frozenset(known)
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"The site has no model {name!r}.", hint=nearest(name, known))
+    return frozenset(asked)
+
+
+def _same_rule(before: LockedSource, model: Model) -> bool:
+    return (before.registry, before.source, before.rule, before.wanted) == (
+        model.registry,
+        model.source,
+        model.rule,
+        model.wanted,
+    )
+
+
+def _locked_variants(
+    old: Lock, model: Model, before: LockedSource
+) -> tuple[LockedArtifact, ...] | None:
+    """What the lock has of every variant of the model; None if one is not in it."""
+    locked = {
+        a.variant: a
+        for a in old.artifacts
+        if a.kind == "model" and a.name == model.name and a.version == before.version
+    }
+    found = [locked.get(variant.name) for variant in model.variants]
+    if any(a is None or a.epoch != model.epoch for a in found):
+        return None
+    return tuple(a for a in found if a is not None)
+
+
+def _again(registry: Registry, model: Model, before: LockedSource) -> ResolvedVersion:
+    """The very version that is locked, for a new variant of it: an alias may have moved on since."""
+    return registry.resolve(model.source, VersionRule.EXACT, before.version)
+
+
+def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
+    return LockedSource(
+        model=model.name,
+        registry=model.registry,
+        source=model.source,
+        rule=model.rule,
+        wanted=model.wanted,
+        version=resolved.version,
+        digest=Digest(resolved.digest),
+    )
+
+
+def _built(
+    model: Model,
+    resolved: ResolvedVersion,
+    registry: Registry,
+    builder: Builder,
+    work: Path,
+    tell: Callable[[str], None],
+) -> Iterator[LockedArtifact]:
+    folder = fetch(registry, resolved, work / model.name / resolved.version)
+    for variant in model.variants:
+        *parents, entry = variant.file.split("/")
+        tell(f"{model.name} {resolved.version}: variant {variant.name}")
+        request = ModelRequest(
+            model=model,
+            variant=variant,
+            version=resolved.version,
+            folder=folder.joinpath(*parents),
+            entry=entry,
+        )
+        yield locked(builder.model(request), variant.engine)
+
+
+def _runtimes(
+    site: Site, builder: Builder, old: Lock | None, tell: Callable[[str], None]
+) -> tuple[tuple[LockedArtifact, ...], tuple[RuntimeRequest, ...]]:
+    found: list[LockedArtifact] = []
+    missing: list[RuntimeRequest] = []
+    for request in runtimes_of(device.hardware for device in site.devices):
+        tell(f"runtime {request.engine} for {request.arch}, Python {request.python or 'any'}")
+        artifact = builder.runtime(request)
+        if artifact is not None:
+            found.append(locked(artifact, request.engine))
+            continue
+        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
+        found += kept
+        if not kept:
+            missing.append(request)
+    return tuple(found), tuple(missing)
+
+
+def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
+    return (
+        artifact.kind == "runtime"
+        and artifact.engine == request.engine
+        and request.engine_version in (None, artifact.engine_version)
+        and artifact.required("arch") in (None, request.arch)
+        and artifact.required("python") in (None, request.python)
+    )
+
+
+def locked(artifact: Artifact, engine: str) -> LockedArtifact:
+    """What the lock keeps of an artifact."""
+    metadata = artifact.metadata
+    requires = {k: v for k, v in vars(artifact.requires).items() if v is not None}
+    measures = metadata.get("measures", {})
+    return LockedArtifact(
+        digest=Digest(artifact.digest),
+        kind=artifact.kind,
+        name=artifact.name,
+        version=artifact.version,
+        variant=artifact.variant,
+        epoch=artifact.epoch,
+        size_bytes=artifact.size_bytes,
+        engine=str(metadata.get("engine", engine)),
+        engine_version=str(metadata.get("engine_version", "")),
+        requires=tuple(sorted(requires.items())),
+        measures=tuple(sorted((str(k), float(v)) for k, v in measures.items())),
+    )
+
+
+def _unique(artifacts: Iterable[LockedArtifact]) -> tuple[LockedArtifact, ...]:
+    return tuple({a.digest: a for a in artifacts}.values())
+
+
+def _parts(request: RuntimeRequest) -> tuple[str | None, ...]:
+    return (
+        request.engine,
+        request.engine_version,
+        request.arch,
+        request.glibc,
+        request.python,
+    )
+
+
+def _changes(old: Lock | None, new: Lock) -> Iterator[str]:
+    before = {s.model: s for s in old.sources} if old else {}
+    for source in new.sources:
+        was = before.pop(source.model, None)
+        asked = f"{source.rule} {source.wanted}"
+        if was is None:
+            yield f"{source.model}: {source.version} ({asked})"
+        elif was.version != source.version:
+            yield f"{source.model}: {was.version} -> {source.version} ({asked})"
+        elif was.digest != source.digest:
+            yield f"{source.model}: {source.version} has other files than before"
+    for gone in before.values():
+        yield f"{gone.model}: no longer used"
+    known = {a.digest for a in old.artifacts} if old else set()
+    for artifact in new.artifacts:
+        if artifact.kind != "model" and artifact.digest not in known:
+            needs = ", ".join(f"{k} {v}" for k, v in artifact.requires)
+            yield f"{artifact.kind} {artifact.name} {artifact.version} ({needs})"

@@ -1,0 +1,104 @@
+"""The real parts put together: what a verb of this tool works with on a real device."""
+
+import os
+import shutil
+import sys
+from typing import Tuple
+
+from edgeform_device import checks, clock, enrol, receipts, signing
+from edgeform_device.boottime import BootClock
+from edgeform_device.durable import Disk
+from edgeform_device.identity import Identity
+from edgeform_device.launch import DetachedLauncher, SystemdLauncher
+from edgeform_device.layout import Layout
+from edgeform_device.locks import FileLocks
+from edgeform_device.ports import Environment, Launcher, Services, Verdict
+from edgeform_device.preparation import Prepare
+from edgeform_device.session import Session
+from edgeform_device.subject import Subject
+from edgeform_device.supervisor import SupervisorServices
+from edgeform_device.systemd import SystemdServices
+from edgeform_device.version import BUILT_S, VERSION
+from edgeform_wire.receipt import GENESIS, CheckResult, Receipt
+
+
+def live_environment(session: Session) -> Environment:
+    """The parts of an enrolled device.
+
+    Raises:
+        Refused: the device is not enrolled.
+    """
+    who = session.identity()
+    layout, disk = session.layout, session.disk
+    boot = BootClock(who.root)
+    tool = tool_command(layout)
+    services: Services
+    launcher: Launcher
+    if who.services == "systemd":
+        services = SystemdServices(disk, layout, tool, who.user)
+        launcher = SystemdLauncher(tool)
+    else:
+        services = SupervisorServices(disk, layout, boot, tool)
+        launcher = DetachedLauncher(tool, layout)
+    return Environment(
+        layout=layout,
+        disk=disk,
+        clock=boot,
+        locks=FileLocks(layout),
+        services=services,
+        preparation=Prepare(disk, layout, who),
+        checks=RealChecks(layout),
+        receipts=ReceiptLog(disk, layout, who, boot),
+        launcher=launcher,
+    )
+
+
+def tool_command(layout: Layout) -> Tuple[str, ...]:
+    """How this very tool is run again, up to the verb, whatever directory and environment."""
+    python = shutil.which("python3") or sys.executable
+    own = enrol.running_tool()
+    if own is None:
+        return (sys.executable, "-B", "-m", "edgeform_device", "--prefix", layout.prefix)
+    return (python, "-I", "-S", "-B", own, "--prefix", layout.prefix)
+
+
+class RealChecks:
+    """The judge, told how much disk is free below the prefix."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def run(self, subject: Subject) -> Tuple[CheckResult, ...]:
+        free = os.statvfs(self._layout.prefix)
+        measured = Subject(**dict(vars(subject), free_disk_bytes=free.f_bavail * free.f_frsize))
+        return checks.run_checks(measured)
+
+    def is_acceptable(self, results: Tuple[CheckResult, ...]) -> bool:
+        return checks.is_acceptable(results)
+
+
+class ReceiptLog:
+    """Receipts of this device: chained, and signed with what is there to sign."""
+
+    def __init__(self, disk: Disk, layout: Layout, who: Identity, boot: BootClock) -> None:
+        self._disk = disk
+        self._layout = layout
+        self._who = who
+        self._boot = boot
+
+    def record(self, verdict: Verdict) -> Receipt:
+        now = clock.read_clock(built_s=BUILT_S)
+        signer = signing.find_signer(self._disk, self._layout)
+        receipt = Receipt(
+            site=self._who.site,
+            device=self._who.device,
+            seq=1,
+            prev=GENESIS,
+            tool=VERSION,
+            boot_id=self._boot.boot_id(),
+            wall_time=self._boot.wall_time(),
+            clock="ntp" if now.is_vouched else "unknown",
+            signing=signer.kind,
+            **vars(verdict),
+        )
+        return receipts.append(self._disk, self._layout, signer, receipt).receipt

@@ -1,0 +1,48 @@
+"""What both backends of services share: asking the runtime how it is, and the kernel what is left.
+
+The contract is `ports.Services`; `systemd.py` and `supervisor.py` fulfil it, and one suite tests both.
+"""
+
+import os
+from typing import Tuple
+
+from edgeform_device.control import Control, RuntimeRefused, RuntimeSilent
+from edgeform_device.durable import Disk
+from edgeform_device.errors import Refused
+from edgeform_device.layout import Layout
+
+SOCKET_TIMEOUT_S = 3.0
+
+
+def runtime_phase(socket_path: str) -> Tuple[str, str]:
+    """What the runtime says of itself: its phase and last error; empty when it does not answer."""
+    try:
+        with Control(socket_path, SOCKET_TIMEOUT_S) as control:
+            state = control.state()
+    except (RuntimeSilent, RuntimeRefused) as exc:
+        return "", exc.detail or exc.summary
+    return str(state.get("phase") or ""), str(state.get("last_error") or "")
+
+
+def available_bytes(root: str = "/") -> int:
+    """MemAvailable: what could be had without swapping out what runs."""
+    path = os.path.join(root, "proc/meminfo")
+    try:
+        with open(path, encoding="ascii") as stream:
+            for line in stream:
+                name, _, rest = line.partition(":")
+                if name == "MemAvailable":
+                    return int(rest.split()[0]) * 1024
+    except (OSError, ValueError) as exc:
+        raise Refused(f"{path} cannot be read.", str(exc)) from exc
+    return 0
+
+
+def make_results(disk: Disk, layout: Layout, name: str, owner: Tuple[int, int]) -> None:
+    """The folder a pipeline may write, owned by the user it runs as."""
+    path = layout.results(name)
+    disk.mkdir(layout.results_dir)
+    disk.mkdir(path, 0o750)
+    found = os.stat(path)
+    if (found.st_uid, found.st_gid) != owner and os.geteuid() == 0:
+        os.chown(path, *owner)
