@@ -221,11 +221,18 @@ class Publisher:
 
 
 def a_publisher(folder: Path) -> Publisher:
-    def secret() -> bytes:
-        return b"development"
+    """A new development root, in a folder that is not there yet."""
+    init_development(folder, (SITE,), _passphrase, now=datetime.now(timezone.utc))
+    return the_publisher(folder)
 
-    init_development(folder, (SITE,), secret, now=datetime.now(timezone.utc))
-    return Publisher(open_trust(folder, secret))
+
+def the_publisher(folder: Path) -> Publisher:
+    """The publisher of a folder that `a_publisher` made."""
+    return Publisher(open_trust(folder, _passphrase))
+
+
+def _passphrase() -> bytes:
+    return b"development"
 
 
 def deliver(device: Device, publisher: Publisher, deployment: Deployment, *contents: bytes) -> None:
