@@ -243,6 +243,14 @@ def test_a_manifest_that_lies_about_its_digest_is_not_clean():
     assert change.kind == "generation"
 
 
+def test_a_device_whose_manifest_is_unreadable_is_not_clean_even_under_the_right_digest():
+    site = a_site()
+    plan = planned(site, running(site, manifest=None))
+    (change,) = of_type(plan, c.RestoreDrift)
+    assert (change.kind, change.actual) == ("generation", "unreadable")
+    assert {x.reason for x in plan.changes} == {Reason.DRIFT}
+
+
 def test_every_part_of_a_driver_tuple_is_asked_for_before_the_generation():
     site = a_site(a_device(hardware=a_class(drivers=HAILO)))
     plan = planned(site, a_virgin())
