@@ -36,21 +36,33 @@ def change_of(value: Any, what: str) -> Change:
 
 def name_of(kind: type) -> str:
     """`install_model` of InstallModel."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    return _snake(kind.__name__)
 
 
 def value_json(value: Any) -> Any:
     """A dataclass of texts, numbers, tuples and dataclasses as JSON."""
-    if isinstance(value, Change):
-        head = {"change": name_of(type(value)), "address": value.address}
-        return head | {f.name: value_json(getattr(value, f.name)) for f in fields(value)}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: value_json(getattr(value, f.name)) for f in fields(value)}
+    names = _names(type(value))
+    if names is not None:
+        found = {name: value_json(getattr(value, name)) for name in names}
+        if isinstance(value, Change):
+            found |= {"change": name_of(type(value)), "address": value.address}
+        return found
     if isinstance(value, tuple):
         return [value_json(item) for item in value]
     if isinstance(value, StrEnum):
         return str(value)
     return value
+
+
+@cache
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass, None for everything else; asked for every value of a large plan."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 def value_of(kind: type, value: Any, what: str) -> Any:

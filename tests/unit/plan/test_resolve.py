@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 from support.plan import (
     a_class,
@@ -18,7 +20,8 @@ from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
 from edgeform.domain.pipeline import Checks
 from edgeform.domain.site import SecretRef
-from edgeform.plan import resolve
+from edgeform.plan import problems, resolve
+from edgeform.plan.explained import EXPLAINED
 from edgeform_wire import generation
 
 TOKEN = SecretRef(provider="env", path="MQTT_TOKEN")
@@ -212,3 +215,8 @@ def test_drivers_come_from_the_class():
     drivers = DriverTuple(modules=("hailo_pci",))
     hardware = replace(a_class(), drivers=drivers)
     assert only(a_site(a_device(hardware=hardware)), a_lock()).drivers == drivers
+
+
+def test_every_code_of_planning_is_explained_and_used():
+    source = Path(problems.__file__).read_text()
+    assert set(re.findall(r'code="(EF\d{4})"', source)) == set(EXPLAINED)
