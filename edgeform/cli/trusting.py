@@ -20,7 +20,7 @@ from edgeform.trust.create import (
     open_trust,
 )
 from edgeform.trust.keyring import FILE_NAME
-from edgeform.trust.publish import publish
+from edgeform.trust.publication import publish
 from edgeform.trust.repository import NewTarget, Repository, metadata_name, target_file
 
 DEVELOPMENT = "development"
