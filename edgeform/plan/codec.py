@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -41,7 +41,8 @@ def name_of(kind: type) -> str:
 
 def value_json(value: Any) -> Any:
     """A dataclass of texts, numbers, tuples and dataclasses as JSON."""
-    names = _names(type(value))
+    # dataclasses.fields() makes a new tuple at every call; a large plan holds millions of fields.
+    names = getattr(value, "__dataclass_fields__", None)
     if names is not None:
         found = {name: value_json(getattr(value, name)) for name in names}
         if isinstance(value, Change):
@@ -57,12 +58,6 @@ def value_json(value: Any) -> Any:
 @cache
 def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...] | None:
-    """The fields of a dataclass, None for everything else; asked for every value of a large plan."""
-    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 def value_of(kind: type, value: Any, what: str) -> Any:
