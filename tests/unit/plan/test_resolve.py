@@ -167,6 +167,11 @@ def test_a_closure_for_a_newer_glibc_than_the_class_has_is_not_taken():
     assert runtime.required("glibc") == "2.28"
 
 
+def test_glibc_versions_compare_as_numbers():
+    lock = a_lock(a_model_artifact(), a_runtime_artifact(glibc="2.4"))
+    assert only(a_site(), lock).artifacts
+
+
 def test_one_problem_of_many_devices_is_told_once_and_names_them():
     devices = [a_device(f"cam-{n}") for n in range(7)]
     resolution = resolve(a_site(*devices), a_lock(a_runtime_artifact()))
