@@ -9,9 +9,9 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
-from edgeform_device import identity, secrets, signing, tuf
+from edgeform_device import identity, secrets, signing, systemd, tuf
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused, Usage
 from edgeform_device.identity import Identity
@@ -117,7 +117,9 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
         user=wish.user,
         root=root,
     )
-    install_running_tool(disk, layout)
+    tool = install_running_tool(disk, layout)
+    if services == "systemd" and tool is not None:
+        systemd.install_recovery(disk, layout, command_of(layout, tool))
     if disk.read(layout.device) != who.encoded():
         disk.write_file(layout.device, who.encoded())
     root_digest = digests.of_bytes(wish.root)
@@ -176,6 +178,12 @@ def install_running_tool(disk: Disk, layout: Layout) -> Optional[str]:
 def write_command(disk: Disk, layout: Layout, tool_digest: str) -> None:
     """Make `bin/edgeform-device` run this tool from now on, by one rename."""
     disk.write_file(layout.command, command_script(layout, tool_digest), 0o755)
+
+
+def command_of(layout: Layout, tool: str) -> Tuple[str, ...]:
+    """How that tool is run for this prefix, up to the verb, whatever directory and environment."""
+    python = shutil.which("python3") or sys.executable
+    return (python, "-I", "-S", "-B", tool, "--prefix", layout.prefix)
 
 
 def command_script(layout: Layout, tool_digest: str) -> bytes:

@@ -1,7 +1,6 @@
 """The real parts put together: what a verb of this tool works with on a real device."""
 
 import os
-import shutil
 import sys
 from typing import Tuple
 
@@ -55,11 +54,10 @@ def live_environment(session: Session) -> Environment:
 
 def tool_command(layout: Layout) -> Tuple[str, ...]:
     """How this very tool is run again, up to the verb, whatever directory and environment."""
-    python = shutil.which("python3") or sys.executable
     own = enrol.running_tool()
     if own is None:
         return (sys.executable, "-B", "-m", "edgeform_device", "--prefix", layout.prefix)
-    return (python, "-I", "-S", "-B", own, "--prefix", layout.prefix)
+    return enrol.command_of(layout, own)
 
 
 class RealChecks:
