@@ -14,13 +14,13 @@ from edgeform_device.session import Session
 
 def version(_session: Session, arguments: List[str]) -> Dict[str, Any]:
     """Which tool this is, and which state formats it reads."""
-    from edgeform_device import enrol
+    from edgeform_device import toolfile
     from edgeform_device.version import STATE_FORMATS, VERSION
 
     options(arguments, {})
     return {
         "version": VERSION,
-        "digest": enrol.running_digest(),
+        "digest": toolfile.running_digest(),
         "state_formats": list(STATE_FORMATS),
     }
 
