@@ -5,6 +5,7 @@ gone with it. Needs root and overlayfs.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,11 @@ def why_not() -> str:
         check=False,
     )
     return "" if probe.returncode == 0 else f"no overlayfs here: {probe.stderr.strip()}"
+
+
+def has_sudo() -> bool:
+    """Whether there is a sudo to test with; this machine's own configuration is not used."""
+    return shutil.which("sudo") is not None
 
 
 def inside(directory: Path) -> tuple[str, ...]:
