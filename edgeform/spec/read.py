@@ -184,6 +184,8 @@ class _Reader:
             if kind is ScalarEvent:
                 self.nodes += 1
                 place = pack(mark.line, mark.column)
+                if self.nodes > MAX_NODES:
+                    self._refuse_size(0, place)
                 frame = stack[-1] if stack else None
                 if event.anchor is not None or event.tag is not None:
                     self._refuse_decoration(event, place)
@@ -288,13 +290,11 @@ class _Reader:
             return self.values[text]
         except KeyError:
             pass
-        if self.nodes > MAX_NODES:
-            self._refuse_size(0, place)
         try:
             value = plain(text)
         except NotARealNumber:
             self.problem(ef.NOT_A_NUMBER, place, f"{text:.40} cannot be used as a number.")
-            value = 0
+            value = 1  # the least likely to be refused a second time
         self.values[text] = value
         return value
 

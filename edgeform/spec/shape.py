@@ -64,7 +64,7 @@ def _discreet(diagnostic: Diagnostic, path: Path) -> Diagnostic:
     """The diagnostic without what stands in the file, where a secret's value may stand by mistake."""
     if not any(step in ("secrets", "sudo_password") for step in path):
         return diagnostic
-    detail = _QUOTED_VALUE.sub("a value that is not shown", diagnostic.detail)
+    detail = _QUOTED_VALUE.sub("What stands here", diagnostic.detail)
     if diagnostic.code == ef.WRONG_TYPE.code:
         detail = "Expected a reference, found a value that is not shown."
     hint = "Write {secret: env/NAME}, and keep the value out of Git."
