@@ -16,11 +16,17 @@ STATES = ("current", "committed", "kept", "failed", "damaged")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptGeneration:
-    """One generation on a device; `manifest` is None where the device cannot read it any more."""
+    """One generation on a device.
+
+    Args:
+        returnable: it was committed before the present one, so the device may go back to it.
+        manifest: None where the device cannot read it any more.
+    """
 
     number: int
     state: str
     manifest: Generation | None
+    returnable: bool
     deployment: int
     road: str
     wall_time: str
@@ -62,6 +68,7 @@ def _kept(item: Mapping[str, Any]) -> KeptGeneration:
         number=int(item["number"]),
         state=state,
         manifest=manifest,
+        returnable=item["returnable"] is True,
         deployment=int(origin.get("deployment", 0)),
         road=shown(str(origin.get("road", ""))),
         wall_time=shown(str(item["wall_time"])),

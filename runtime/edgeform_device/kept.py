@@ -16,7 +16,8 @@ def kept(disk: Disk, layout: Layout) -> List[Dict[str, Any]]:
     """Every generation on the disk, ascending.
 
     `state` is `current` (committed and running), `committed` (running is another one), `failed`, `kept`, or
-    `damaged` where the manifest cannot be read; `manifest` is null then.
+    `damaged` where the manifest cannot be read; `manifest` is null then. `returnable` are those that proved
+    themselves here before the present one.
     """
     state = State(disk, layout)
     committed = state.committed()
@@ -42,6 +43,7 @@ def kept(disk: Disk, layout: Layout) -> List[Dict[str, Any]]:
                 else "failed"
                 if digest in held
                 else "kept",
+                "returnable": committed is not None and number in committed.history,
                 "origin": _origin(disk, layout, number),
                 "wall_time": times.get(number, ""),
                 "manifest": None if content is None else content.to_json(),
