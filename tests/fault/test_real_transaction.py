@@ -1,10 +1,7 @@
 """The whole transaction on a plain directory: real tool, real runtime, real model, no systemd."""
 
-import os
-import signal
-
 import pytest
-from support.real_device import RealDevice, swapped_labels, wait_for
+from support.real_device import RealDevice, swapped_labels
 
 
 @pytest.fixture

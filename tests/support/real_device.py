@@ -13,14 +13,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support import device as devices
+from support.runtime import MODEL, some_stages
+
 import edgeform_runtime
 from edgeform_device import running
 from edgeform_device.records import State
 from edgeform_wire.artifact import Artifact
 from edgeform_wire.deployment import Base, Deployment, Policy
 from edgeform_wire.generation import Generation, PipelineUse
-from support import device as devices
-from support.runtime import MODEL, some_stages
 
 NONCE = "nonce-of-this-test-1"
 WAIT_S = 90
@@ -164,15 +165,8 @@ class RealDevice:
     def processes(self) -> list[int]:
         """Every process that works for this prefix."""
         mine = self.layout.prefix.encode()
-        found = []
-        for name in os.listdir("/proc"):
-            if (
-                name.isdigit()
-                and int(name) != os.getpid()
-                and mine in running.command_line(int(name))
-            ):
-                found.append(int(name))
-        return found
+        pids = (int(n) for n in os.listdir("/proc") if n.isdigit() and int(n) != os.getpid())
+        return [pid for pid in pids if mine in running.command_line(pid)]
 
     def end(self) -> None:
         """End all of it, whatever state it is in."""

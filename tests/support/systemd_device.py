@@ -2,13 +2,15 @@
 
 import json
 import shlex
-
 import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import edgeform_runtime
+from support import device as devices
+from support.real_device import model_files
+from support.runtime import some_stages
 
+import edgeform_runtime
 from edgeform.build.tool import tool_bytes
 from edgeform.lab.device import Bind, LabDevice
 from edgeform_device import install
@@ -16,9 +18,6 @@ from edgeform_wire import digest as digests
 from edgeform_wire import frames
 from edgeform_wire.deployment import Base, Deployment, Policy
 from edgeform_wire.generation import Generation, PipelineUse
-from support import device as devices
-from support.real_device import model_files
-from support.runtime import some_stages
 
 ENGINE, RUNTIME = "/opt/closure/engine", "/opt/closure/runtime"
 NONCE = "nonce-of-this-test-1"
