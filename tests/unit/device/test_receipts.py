@@ -110,7 +110,10 @@ def test_a_line_that_a_power_cut_tore_is_removed_and_the_chain_goes_on(device):
     ("tamper", "said"),
     [
         (lambda lines: [lines[0].replace(b"committed", b"refused__")[:], *lines[1:]], "result"),
-        (lambda lines: [lines[0].replace(b'"road":"ssh"', b'"road":"usb"'), *lines[1:]], "not the device's"),
+        (
+            lambda lines: [lines[0].replace(b'"road":"ssh"', b'"road":"usb"'), *lines[1:]],
+            "not the device's",
+        ),
         (lambda lines: [lines[0], lines[2]], "follows"),
         (lambda lines: [lines[1], lines[0], lines[2]], "follows"),
         (lambda lines: [*lines, lines[2]], "follows"),

@@ -24,7 +24,9 @@ BLOBS = (MODEL.encoded(), RUNTIME.encoded(), *MODEL_FILES.values(), *RUNTIME_FIL
 
 
 def preparing(device):
-    return preparation.Prepare(device.disk, device.layout, identity.load(device.disk, device.layout))
+    return preparation.Prepare(
+        device.disk, device.layout, identity.load(device.disk, device.layout)
+    )
 
 
 def sent(device, publisher, deployment, *artifacts, blobs=BLOBS):
@@ -203,7 +205,9 @@ def test_a_tool_update_must_be_signed_as_a_tool(device, publisher):
     deployment = a_deployment(a_generation(MODEL, RUNTIME), policy=policy)
     sent(device, publisher, deployment, MODEL, RUNTIME, tool, blobs=(*BLOBS, tool.encoded(), b"PK"))
     assert preparing(device).approve(1).tool == tool
-    posing = a_deployment(a_generation(MODEL, RUNTIME), number=2, policy=Policy(tool=RUNTIME.digest))
+    posing = a_deployment(
+        a_generation(MODEL, RUNTIME), number=2, policy=Policy(tool=RUNTIME.digest)
+    )
     sent(device, publisher, posing)
     assert "is none" in refused(NotTrusted, device)
 
