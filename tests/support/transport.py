@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from support.sshd import SshServer
+
 from edgeform.domain.site import Connect
 from edgeform.transport.base import Target
-from support.sshd import SshServer
 
 
 def a_target(

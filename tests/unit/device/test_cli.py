@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.device import ask, blob_frame, interpreters, old_interpreters
+
 from edgeform_device import cli
 from edgeform_wire import digest as digests
-from support.device import ask, blob_frame, interpreters, old_interpreters
 
 PYTHONS = (Path(sys.executable), *interpreters())
 BLOB = b"bytes of a blob" * 1000
@@ -225,7 +226,9 @@ def test_a_closed_output_is_no_trace(tool, tmp_path):
     assert b"Traceback" not in done.stderr
 
 
-def test_questions_are_answered_from_compiled_code_and_recovery_from_the_file_itself(here, wish, tmp_path):
+def test_questions_are_answered_from_compiled_code_and_recovery_from_the_file_itself(
+    here, wish, tmp_path
+):
     here("enrol", stdin=wish)
     (tool,) = (str(p) for p in (tmp_path / "p/tool").glob("*.pyz"))
     script = (

@@ -1,9 +1,6 @@
 import os
 
 import pytest
-from edgeform_device import drift, generations, trees
-from edgeform_device.errors import Usage
-from edgeform_device.records import Committed, State
 from support.device import (
     MODEL_FILES,
     RUNTIME_FILES,
@@ -12,6 +9,10 @@ from support.device import (
     a_model,
     an_artifact,
 )
+
+from edgeform_device import drift, generations, trees
+from edgeform_device.errors import Usage
+from edgeform_device.records import Committed, State
 
 MODEL, RUNTIME = a_model(), an_artifact(RUNTIME_FILES)
 

@@ -2,9 +2,10 @@ import os
 import stat
 
 import pytest
+from support.device import a_prefix, a_publisher
+
 from edgeform_device import enrol, identity, secrets
 from edgeform_device.errors import NotTrusted, Refused, Usage
-from support.device import a_prefix, a_publisher
 
 
 def wish(publisher, **changed):

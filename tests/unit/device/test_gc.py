@@ -3,9 +3,6 @@ import time
 from dataclasses import replace
 
 import pytest
-from edgeform_device import gc, generations, identity, preparation, trees
-from edgeform_device.errors import Locked
-from edgeform_device.records import Committed, Quarantined, State
 from support.device import (
     MODEL_FILES,
     RUNTIME_FILES,
@@ -14,6 +11,10 @@ from support.device import (
     a_model,
     an_artifact,
 )
+
+from edgeform_device import gc, generations, identity, preparation, trees
+from edgeform_device.errors import Locked
+from edgeform_device.records import Committed, Quarantined, State
 
 RUNTIME = an_artifact(RUNTIME_FILES)
 LATER_S = 2 * gc.GRACE_S

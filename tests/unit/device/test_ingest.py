@@ -7,13 +7,14 @@ import sys
 import threading
 
 import pytest
+from support.device import a_prefix, blob_frame
+
 from edgeform_device import ingest
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Corrupt, Incomplete, Refused, Usage
 from edgeform_device.store import STAMP_S, Store
 from edgeform_wire import digest as digests
 from edgeform_wire import frames
-from support.device import a_prefix, blob_frame
 
 BLOB = os.urandom(300_000)
 DIGEST = digests.of_bytes(BLOB)

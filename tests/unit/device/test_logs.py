@@ -1,6 +1,7 @@
 import os
 
 import pytest
+
 from edgeform_device import logs
 from edgeform_device.identity import Identity
 from edgeform_device.layout import layout_for

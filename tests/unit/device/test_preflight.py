@@ -1,12 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from edgeform_device.facts import Facts
-from edgeform_device.preflight import Situation, refusals
-from edgeform_device.records import Committed, Quarantined
-from edgeform_device.trusted import Approved
-from edgeform_wire.artifact import Requires
-from edgeform_wire.deployment import Base, Policy
 from support.device import (
     NO_DIGEST,
     RUNTIME_FILES,
@@ -15,6 +9,13 @@ from support.device import (
     a_model,
     an_artifact,
 )
+
+from edgeform_device.facts import Facts
+from edgeform_device.preflight import Situation, refusals
+from edgeform_device.records import Committed, Quarantined
+from edgeform_device.trusted import Approved
+from edgeform_wire.artifact import Requires
+from edgeform_wire.deployment import Base, Policy
 
 FACTS = Facts(
     arch="aarch64",

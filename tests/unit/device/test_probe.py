@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgeform_device import probe
 from support.device import interpreters, old_interpreters, plant
+
+from edgeform_device import probe
 
 CASES = Path(__file__).parents[2] / "cases" / "roots"
 SOURCE = Path(probe.__file__).read_bytes()

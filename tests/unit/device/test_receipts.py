@@ -2,11 +2,12 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from support.device import NO_DIGEST
+
 from edgeform_device import receipts, signing
 from edgeform_device.signing import Signer
 from edgeform_wire import receipt as wire
 from edgeform_wire.receipt import Receipt
-from support.device import NO_DIGEST
 
 RECEIPT = Receipt(
     site="lab",

@@ -3,10 +3,11 @@ import random
 import stat
 
 import pytest
+from support.device import MODEL_FILES, RUNTIME_FILES, a_model, a_prefix, an_artifact
+
 from edgeform_device import trees
 from edgeform_device.errors import Corrupt, Incomplete
 from edgeform_device.store import STAMP_S
-from support.device import MODEL_FILES, RUNTIME_FILES, a_model, a_prefix, an_artifact
 
 MODEL = a_model()
 RUNTIME = an_artifact(RUNTIME_FILES, executable=["bin/run"])

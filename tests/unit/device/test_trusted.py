@@ -2,10 +2,6 @@ import os
 from dataclasses import replace
 
 import pytest
-from edgeform_device import identity, preparation, trusted, tuf
-from edgeform_device.errors import Corrupt, Incomplete, NotTrusted, Stale
-from edgeform_device.records import State
-from edgeform_wire.deployment import Policy
 from support.device import (
     MODEL_FILES,
     RUNTIME_FILES,
@@ -17,6 +13,11 @@ from support.device import (
     deliver,
     ref_of,
 )
+
+from edgeform_device import identity, preparation, trusted, tuf
+from edgeform_device.errors import Corrupt, Incomplete, NotTrusted, Stale
+from edgeform_device.records import State
+from edgeform_wire.deployment import Policy
 
 MODEL = a_model()
 RUNTIME = an_artifact(RUNTIME_FILES, executable=["bin/run"])

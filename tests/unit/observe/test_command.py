@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.device import a_publisher, a_tool, old_interpreters
+
 from edgeform.domain.drivers import DriverTuple, Package, UdevRule
 from edgeform.domain.observed import Observed, Unobserved, Unreachability
 from edgeform.observe.command import (
@@ -17,7 +19,6 @@ from edgeform.observe.command import (
 )
 from edgeform.observe.parse import observation
 from edgeform_wire import digest as digests
-from support.device import a_publisher, a_tool, old_interpreters
 
 QUESTIONS = Questions(groups=("root",), files=("/etc/hostname",))
 
