@@ -78,7 +78,7 @@ class SystemdServices:
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unit = shadow_unit(use.name)
         properties = (
-            hardening(self._layout, use.name, self._user)
+            hardening(self._layout, self._user)
             + limits(use)
             + credentials(self._disk, self._layout, use)
         )
@@ -229,7 +229,8 @@ def pipeline_unit(layout: Layout, tool: Tuple[str, ...], user: str) -> str:
         "\n[Service]\n"
         "Type=notify\n"
         f"ExecStart={_command(tool)} run %i\n"
-        + _lines(hardening(layout, "%i", user))
+        + _lines(hardening(layout, user))
+        + f"ReadWritePaths={layout.results_dir}/%i\n"
         + "NotifyAccess=main\n"
         "Restart=always\n"
         "RestartSec=1\n"
@@ -239,8 +240,8 @@ def pipeline_unit(layout: Layout, tool: Tuple[str, ...], user: str) -> str:
     )
 
 
-def hardening(layout: Layout, name: str, user: str) -> Tuple[str, ...]:
-    """What a pipeline may not do: all but read, its results, its socket."""
+def hardening(layout: Layout, user: str) -> Tuple[str, ...]:
+    """What a runtime may not do: all but read, and make its socket."""
     shared = os.path.dirname(layout.run_dir) == "/run"
     # Kept between services, because it holds the sockets of all of them.
     runtime = (
@@ -257,7 +258,7 @@ def hardening(layout: Layout, name: str, user: str) -> Tuple[str, ...]:
         "ProtectKernelTunables=yes",
         "ProtectControlGroups=yes",
         "RestrictSUIDSGID=yes",
-        f"ReadWritePaths={layout.results_dir}/{name} {layout.run_dir}",
+        f"ReadWritePaths={layout.run_dir}",
     )
 
 

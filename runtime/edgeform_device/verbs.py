@@ -148,6 +148,15 @@ def receipts(session: Session, arguments: List[str]) -> Dict[str, Any]:
     return {"receipts": [line.decode("utf-8", "replace") for line in found]}
 
 
+def generations(session: Session, arguments: List[str]) -> Dict[str, Any]:
+    """Every generation on the disk, with its manifest and its origin."""
+    from edgeform_device import kept
+
+    options(arguments, {})
+    session.identity()
+    return {"generations": kept.kept(session.disk, session.layout)}
+
+
 def plan(session: Session, arguments: List[str]) -> Dict[str, Any]:
     """What would stand against a deployment, without doing anything."""
     from edgeform_device import preparation

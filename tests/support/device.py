@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgeform.build.tool import tool_bytes
 from edgeform.trust.create import Trust, init_development, open_trust
-from edgeform.trust.publish import publish
+from edgeform.trust.publication import publish
 from edgeform.trust.repository import NewTarget
 from edgeform_device import enrol
 from edgeform_device.durable import Disk

@@ -253,7 +253,7 @@ def test_an_edited_blob_is_missing_and_can_be_brought_again(device):
 def test_a_blob_that_was_only_touched_is_sealed_again_and_not_sent(device):
     take(device, blob_frame(BLOB))
     os.utime(device.layout.blob(DIGEST))
-    os.chmod(device.layout.blob(DIGEST), 0o666)
+    os.chmod(device.layout.blob(DIGEST), 0o644)
     assert ingest.missing(device.store, {"blobs": [DIGEST]}) == []
     assert stat.S_IMODE(os.stat(device.layout.blob(DIGEST)).st_mode) == 0o444
 

@@ -193,7 +193,7 @@ def test_a_damaged_tree_is_mended_in_place_from_bytes_sent_again(device, artifac
 
 def test_a_changed_mode_is_mended_without_new_bytes(device):
     tree = trees.build(device.store, MODEL)
-    os.chmod(os.path.join(tree, "model.onnx"), 0o666)
+    os.chmod(os.path.join(tree, "model.onnx"), 0o644)
     trees.build(device.store, MODEL)
     assert trees.damage_of(device.store, MODEL, "full") == ()
 
