@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from edgeform_device import bytecode, identity, secrets, signing, systemd, toolfile, tuf
+from edgeform_device import bytecode, identity, secrets, signing, toolfile, tuf
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused, Usage
 from edgeform_device.identity import Identity
@@ -89,6 +89,9 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
     Args:
         root: where /proc, /sys and /run are, normally `/`.
 
+    A device that systemd runs recovers by itself after a boot from then on; under a supervisor whoever starts
+    the machine has to call `edgeform-device recover`.
+
     Raises:
         Refused: it is another device already, or services cannot be run as asked.
         NotTrusted: it obeys another root already, or this one does not sign itself.
@@ -118,7 +121,7 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
     if tool is not None:
         bytecode.write(tool)
         if services == "systemd":
-            systemd.install_recovery(disk, layout, toolfile.command_of(layout, tool))
+            _recover_at_boot(disk, layout, tool, root)
     if disk.read(layout.device) != who.encoded():
         disk.write_file(layout.device, who.encoded())
     root_digest = digests.of_bytes(wish.root)
@@ -129,6 +132,17 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
         code=identity.short_code(root_digest, device_key or ""),
         profile=profile,
     )
+
+
+def _recover_at_boot(disk: Disk, layout: Layout, tool: str, root: str) -> None:
+    """Make this tool's file, and no link to it, what puts the state in order after a boot."""
+    from edgeform_device import command, systemd  # noqa: PLC0415 - a supervisor's device has no use for them
+
+    folder = os.path.join(root, systemd.PERMANENT_DIR.lstrip("/"))
+    disk.mkdir(folder)
+    is_new = systemd.install_recovery(disk, layout, toolfile.command_of(layout, tool), folder)
+    if is_new and root == "/":
+        command.run(("systemctl", "daemon-reload"))
 
 
 def _services(wish: Wish, root: str) -> str:

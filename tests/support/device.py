@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgeform.build.tool import tool_bytes
-
 from edgeform.trust.create import Trust, init_development, open_trust
 from edgeform.trust.publication import publish
 from edgeform.trust.repository import NewTarget

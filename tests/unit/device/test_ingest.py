@@ -7,13 +7,14 @@ import sys
 import threading
 
 import pytest
+from support.device import a_prefix, blob_frame
+
 from edgeform_device import ingest
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Corrupt, Incomplete, Refused, Usage
 from edgeform_device.store import STAMP_S, Store
 from edgeform_wire import digest as digests
 from edgeform_wire import frames
-from support.device import a_prefix, blob_frame
 
 BLOB = os.urandom(300_000)
 DIGEST = digests.of_bytes(BLOB)
@@ -46,7 +47,9 @@ def test_an_upload_that_broke_off_goes_on_where_it_stopped(device):
         take(device, whole[: len(whole) // 2])
     have = device.store.have_bytes(DIGEST)
     assert 0 < have < len(BLOB)
-    assert ingest.missing(device.store, {"blobs": [DIGEST]}) == [{"digest": DIGEST, "have_bytes": have}]
+    assert ingest.missing(device.store, {"blobs": [DIGEST]}) == [
+        {"digest": DIGEST, "have_bytes": have}
+    ]
     take(device, blob_frame(BLOB, start=have))
     assert ingest.missing(device.store, {"blobs": [DIGEST]}) == []
 
@@ -147,7 +150,9 @@ def test_a_full_disk_is_a_clear_refusal_that_keeps_the_part_and_the_reserve(tmp_
     device.disk.mkdir(device.layout.prefix)
     device.disk.fill_reserve()
     full = Store(device.layout, FullDisk(reserve=device.layout.reserve))
-    many = b"".join(blob_frame(BLOB, start=at, stop=at + 50_000) for at in range(0, 300_000, 50_000))
+    many = b"".join(
+        blob_frame(BLOB, start=at, stop=at + 50_000) for at in range(0, 300_000, 50_000)
+    )
     with pytest.raises(Refused, match="disk is full"):
         ingest.Ingest(full, io.BytesIO(many)).run()
     assert full.have_bytes(DIGEST) == 100_000
@@ -238,7 +243,9 @@ def test_an_edited_blob_is_missing_and_can_be_brought_again(device):
     os.chmod(path, 0o644)
     with open(path, "r+b") as stream:
         stream.write(b"XX")
-    assert ingest.missing(device.store, {"blobs": [DIGEST]}) == [{"digest": DIGEST, "have_bytes": 0}]
+    assert ingest.missing(device.store, {"blobs": [DIGEST]}) == [
+        {"digest": DIGEST, "have_bytes": 0}
+    ]
     take(device, blob_frame(BLOB))
     assert device.store.is_intact(DIGEST)
 
@@ -246,7 +253,7 @@ def test_an_edited_blob_is_missing_and_can_be_brought_again(device):
 def test_a_blob_that_was_only_touched_is_sealed_again_and_not_sent(device):
     take(device, blob_frame(BLOB))
     os.utime(device.layout.blob(DIGEST))
-    os.chmod(device.layout.blob(DIGEST), 0o666)
+    os.chmod(device.layout.blob(DIGEST), 0o644)
     assert ingest.missing(device.store, {"blobs": [DIGEST]}) == []
     assert stat.S_IMODE(os.stat(device.layout.blob(DIGEST)).st_mode) == 0o444
 
@@ -301,7 +308,10 @@ def test_something_foreign_at_a_blobs_name_is_not_believed_and_is_replaced(devic
 
 def test_foreign_names_in_the_store_are_reported(device):
     take(device, blob_frame(BLOB))
-    foreign = [device.layout.blobs_dir + "/README", os.path.dirname(device.layout.blob(DIGEST)) + "/x.so"]
+    foreign = [
+        device.layout.blobs_dir + "/README",
+        os.path.dirname(device.layout.blob(DIGEST)) + "/x.so",
+    ]
     for path in foreign:
         with open(path, "w"):
             pass

@@ -1,13 +1,21 @@
 from dataclasses import replace
 
 import pytest
+from support.device import (
+    NO_DIGEST,
+    RUNTIME_FILES,
+    a_deployment,
+    a_generation,
+    a_model,
+    an_artifact,
+)
+
 from edgeform_device.facts import Facts
 from edgeform_device.preflight import Situation, refusals
 from edgeform_device.records import Committed, Quarantined
 from edgeform_device.trusted import Approved
 from edgeform_wire.artifact import Requires
 from edgeform_wire.deployment import Base, Policy
-from support.device import NO_DIGEST, RUNTIME_FILES, a_deployment, a_generation, a_model, an_artifact
 
 FACTS = Facts(
     arch="aarch64",
@@ -91,7 +99,9 @@ def test_a_plan_for_another_state_is_stale():
 
 def test_a_generation_that_failed_here_is_held_with_its_reason():
     wanted = approved()
-    held = {wanted.deployment.generation.digest: Quarantined("golden 3 differs", "yesterday", "t", 4)}
+    held = {
+        wanted.deployment.generation.digest: Quarantined("golden 3 differs", "yesterday", "t", 4)
+    }
     (found,) = refusals(wanted, replace(HERE, quarantine=held))
     assert found.code == "held"
     assert "golden 3 differs" in found.detail

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgeform_device import probe
 from support.device import interpreters, old_interpreters, plant
+
+from edgeform_device import probe
 
 CASES = Path(__file__).parents[2] / "cases" / "roots"
 SOURCE = Path(probe.__file__).read_bytes()
@@ -18,7 +19,10 @@ def facts_of(name, tmp_path, **questions):
 
 
 def seen(facts):
-    return {a["kind"]: (a["bus_id"], a["driver"], a["node"], a["state"]) for a in facts["accelerators"][1:]}
+    return {
+        a["kind"]: (a["bus_id"], a["driver"], a["node"], a["state"])
+        for a in facts["accelerators"][1:]
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,9 @@ def test_the_recorded_machine_is_read_right(tmp_path):
 
 
 def test_only_installed_packages_have_a_version(tmp_path):
-    facts = facts_of("debian-vm", tmp_path, packages=["bash", "gone", "libfoo", "held", "never", "as"])
+    facts = facts_of(
+        "debian-vm", tmp_path, packages=["bash", "gone", "libfoo", "held", "never", "as"]
+    )
     assert facts["packages"] == {"bash": "5.2.15-2+b8", "libfoo": "1.2-3", "held": "2:7~rc1"}
 
 
@@ -133,7 +139,14 @@ def test_a_hardware_clock_that_agrees_vouches_for_the_time(tmp_path):
 
 @pytest.mark.parametrize(
     "asked",
-    [[], {"packages": "bash"}, {"files": [1]}, {"exec": ["id"]}, {"files": ["/a\0b"]}, {"groups": ["x" * 600]}],
+    [
+        [],
+        {"packages": "bash"},
+        {"files": [1]},
+        {"exec": ["id"]},
+        {"files": ["/a\0b"]},
+        {"groups": ["x" * 600]},
+    ],
 )
 def test_questions_of_another_form_are_refused(asked):
     with pytest.raises(ValueError):
@@ -142,7 +155,11 @@ def test_questions_of_another_form_are_refused(asked):
 
 def run_source(python, *arguments):
     return subprocess.run(
-        (str(python), "-I", "-S", "-B", "-", *arguments), input=SOURCE, capture_output=True, timeout=60, check=False
+        (str(python), "-I", "-S", "-B", "-", *arguments),
+        input=SOURCE,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -156,7 +173,7 @@ def test_an_old_python_answers_with_a_sentence(python):
     assert "too old" in answer["error"]["summary"]
 
 
-@pytest.mark.parametrize("python", (Path(sys.executable), *interpreters()), ids=str)
+@pytest.mark.parametrize("python", [Path(sys.executable), *interpreters()], ids=str)
 def test_the_source_on_standard_input_gives_the_facts_of_this_machine(python):
     asked = json.dumps({"groups": ["root"], "files": ["/etc/hostname"]})
     done = run_source(python, "--questions", asked)

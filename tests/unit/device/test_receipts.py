@@ -2,11 +2,12 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from support.device import NO_DIGEST
+
 from edgeform_device import receipts, signing
 from edgeform_device.signing import Signer
 from edgeform_wire import receipt as wire
 from edgeform_wire.receipt import Receipt
-from support.device import NO_DIGEST
 
 RECEIPT = Receipt(
     site="lab",
@@ -110,7 +111,10 @@ def test_a_line_that_a_power_cut_tore_is_removed_and_the_chain_goes_on(device):
     ("tamper", "said"),
     [
         (lambda lines: [lines[0].replace(b"committed", b"refused__")[:], *lines[1:]], "result"),
-        (lambda lines: [lines[0].replace(b'"road":"ssh"', b'"road":"usb"'), *lines[1:]], "not the device's"),
+        (
+            lambda lines: [lines[0].replace(b'"road":"ssh"', b'"road":"usb"'), *lines[1:]],
+            "not the device's",
+        ),
         (lambda lines: [lines[0], lines[2]], "follows"),
         (lambda lines: [lines[1], lines[0], lines[2]], "follows"),
         (lambda lines: [*lines, lines[2]], "follows"),

@@ -3,10 +3,11 @@ import random
 import stat
 
 import pytest
+from support.device import MODEL_FILES, RUNTIME_FILES, a_model, a_prefix, an_artifact
+
 from edgeform_device import trees
 from edgeform_device.errors import Corrupt, Incomplete
 from edgeform_device.store import STAMP_S
-from support.device import MODEL_FILES, RUNTIME_FILES, a_model, a_prefix, an_artifact
 
 MODEL = a_model()
 RUNTIME = an_artifact(RUNTIME_FILES, executable=["bin/run"])
@@ -21,7 +22,9 @@ def device(tmp_path):
 
 def content_of(tree):
     return {
-        os.path.relpath(os.path.join(where, name), tree): open(os.path.join(where, name), "rb").read()
+        os.path.relpath(os.path.join(where, name), tree): open(
+            os.path.join(where, name), "rb"
+        ).read()
         for where, _, files in os.walk(tree)
         for name in files
     }
@@ -94,7 +97,10 @@ def test_the_same_bytes_plain_and_executable_are_two_files(device):
     both = an_artifact({"plain": b"same", "run": b"same"}, executable=["run"])
     device.receive(b"same")
     tree = trees.build(device.store, both)
-    assert [stat.S_IMODE(os.stat(os.path.join(tree, n)).st_mode) for n in ("plain", "run")] == [0o444, 0o555]
+    assert [stat.S_IMODE(os.stat(os.path.join(tree, n)).st_mode) for n in ("plain", "run")] == [
+        0o444,
+        0o555,
+    ]
 
 
 def test_building_again_changes_nothing(device):
@@ -151,7 +157,11 @@ def test_absent_and_foreign_files_are_named(device):
         pass
     os.symlink("/etc", os.path.join(tree, "lib/etc"))
     found = {(d.path, d.actual) for d in trees.damage_of(device.store, RUNTIME, "sample")}
-    assert found == {("bin/run", "absent"), ("lib/sitecustomize.py", "foreign"), ("lib/etc", "foreign")}
+    assert found == {
+        ("bin/run", "absent"),
+        ("lib/sitecustomize.py", "foreign"),
+        ("lib/etc", "foreign"),
+    }
 
 
 def test_a_hidden_change_is_found_by_a_full_comparison(device):
@@ -183,7 +193,7 @@ def test_a_damaged_tree_is_mended_in_place_from_bytes_sent_again(device, artifac
 
 def test_a_changed_mode_is_mended_without_new_bytes(device):
     tree = trees.build(device.store, MODEL)
-    os.chmod(os.path.join(tree, "model.onnx"), 0o666)
+    os.chmod(os.path.join(tree, "model.onnx"), 0o644)
     trees.build(device.store, MODEL)
     assert trees.damage_of(device.store, MODEL, "full") == ()
 

@@ -2,10 +2,6 @@ import os
 from dataclasses import replace
 
 import pytest
-from edgeform_device import identity, preparation, trusted, tuf
-from edgeform_device.errors import Corrupt, Incomplete, NotTrusted, Stale
-from edgeform_device.records import State
-from edgeform_wire.deployment import Policy
 from support.device import (
     MODEL_FILES,
     RUNTIME_FILES,
@@ -18,13 +14,20 @@ from support.device import (
     ref_of,
 )
 
+from edgeform_device import identity, preparation, trusted, tuf
+from edgeform_device.errors import Corrupt, Incomplete, NotTrusted, Stale
+from edgeform_device.records import State
+from edgeform_wire.deployment import Policy
+
 MODEL = a_model()
 RUNTIME = an_artifact(RUNTIME_FILES, executable=["bin/run"])
 BLOBS = (MODEL.encoded(), RUNTIME.encoded(), *MODEL_FILES.values(), *RUNTIME_FILES.values())
 
 
 def preparing(device):
-    return preparation.Prepare(device.disk, device.layout, identity.load(device.disk, device.layout))
+    return preparation.Prepare(
+        device.disk, device.layout, identity.load(device.disk, device.layout)
+    )
 
 
 def sent(device, publisher, deployment, *artifacts, blobs=BLOBS):
@@ -203,7 +206,9 @@ def test_a_tool_update_must_be_signed_as_a_tool(device, publisher):
     deployment = a_deployment(a_generation(MODEL, RUNTIME), policy=policy)
     sent(device, publisher, deployment, MODEL, RUNTIME, tool, blobs=(*BLOBS, tool.encoded(), b"PK"))
     assert preparing(device).approve(1).tool == tool
-    posing = a_deployment(a_generation(MODEL, RUNTIME), number=2, policy=Policy(tool=RUNTIME.digest))
+    posing = a_deployment(
+        a_generation(MODEL, RUNTIME), number=2, policy=Policy(tool=RUNTIME.digest)
+    )
     sent(device, publisher, posing)
     assert "is none" in refused(NotTrusted, device)
 
