@@ -4,20 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from support.device import ask, blob_frame, interpreters, old_interpreters
+from support.device import ask, blob_frame, old_interpreters, sampled_interpreters
 
 from edgeform_device import cli
 from edgeform_wire import digest as digests
 
-PYTHONS = (Path(sys.executable), *interpreters())
 BLOB = b"bytes of a blob" * 1000
 DIGEST = digests.of_bytes(BLOB)
 
 
-@pytest.fixture(params=PYTHONS, ids=lambda p: str(p).removeprefix(str(Path.home())))
+@pytest.fixture(params=sampled_interpreters())
 def python(request):
     return request.param
 
