@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from support.badmodels import break_model, nan_weights
@@ -166,3 +168,20 @@ def test_goldens_without_cases_say_what_is_missing(model):
     (model / golden.INDEX_PATH).unlink()
     with pytest.raises(ModelUnusable, match="no golden cases to complete"):
         complete_goldens(request(model))
+
+
+def test_building_needs_neither_numpy_nor_an_engine_on_the_controller():
+    script = (
+        "import sys\n"
+        "for name in ('numpy', 'onnxruntime', 'onnx', 'PIL'):\n"
+        "    sys.modules[name] = None\n"
+        "import edgeform.build.closure, edgeform.build.goldens\n"
+        "from edgeform.build.model import model_artifact\n"
+        "from pathlib import Path\n"
+        "print(model_artifact(Path(sys.argv[1]), 'digits', '1.0.0', 'onnx-f32').digest)\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", script, str(MODEL)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == built(MODEL).digest
