@@ -117,7 +117,7 @@ def rollback(env: Environment, to: Optional[int], who: str, nonce: str) -> Start
 def _begin(env: Environment, request: Request, held: HeldLock) -> Started:
     state = State(env.disk, env.layout)
     try:
-        if state.txn() is not None or _is_starting(env, state.lease()):
+        if state.txn() is not None or guard.is_starting(env, state.lease()):
             raise _locked(env)
         settle.finish(env)
         settle.close_abandoned(env)
@@ -164,16 +164,6 @@ def _same_request(env: Environment, request: Request) -> Optional[Started]:
     if (order.deployment, order.generation) != (request.deployment, request.generation):
         return None
     return Started(order.transaction, order.fence)
-
-
-def _is_starting(env: Environment, lease: Optional[Lease]) -> bool:
-    """Whether a process was asked for moments ago and has not taken its lock yet."""
-    return (
-        lease is not None
-        and lease.pid == 0
-        and lease.boot_id == env.clock.boot_id()
-        and env.clock.boottime_s() - lease.since_s < guard.STARTING_S
-    )
 
 
 def _locked(env: Environment) -> Locked:

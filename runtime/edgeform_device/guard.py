@@ -10,7 +10,7 @@ from edgeform_device import decide, settle
 from edgeform_device.errors import Locked, Refused
 from edgeform_device.journal import AWAIT_CONFIRM, Journal
 from edgeform_device.ports import GUARD_LOCK, TRANSACTION_LOCK, Environment, HeldLock
-from edgeform_device.records import State, Txn
+from edgeform_device.records import Lease, State, Txn
 
 POLL_S = 0.25
 ARMED_WITHIN_S = 15.0
@@ -50,6 +50,16 @@ def is_armed(env: Environment) -> bool:
         return True
     held.release()
     return False
+
+
+def is_starting(env: Environment, lease: Optional[Lease]) -> bool:
+    """Whether a process was asked for moments ago and may not have taken its lock yet."""
+    return (
+        lease is not None
+        and lease.pid == 0
+        and lease.boot_id == env.clock.boot_id()
+        and env.clock.boottime_s() - lease.since_s < STARTING_S
+    )
 
 
 def watch(env: Environment, transaction: str) -> None:
@@ -164,8 +174,9 @@ class _Watch:
         if self._idle_since_s is None:
             self._idle_since_s = now
         lease = self._state.lease()
-        is_starting = lease is not None and lease.pid == 0 and lease.transaction == self._id
-        return now - self._idle_since_s >= (STARTING_S if is_starting else 2 * POLL_S)
+        if lease is not None and lease.transaction == self._id and is_starting(self._env, lease):
+            return False
+        return now - self._idle_since_s >= 2 * POLL_S
 
     def _may_still_be_confirmed(self, txn: Txn) -> bool:
         if txn.confirm == "local":

@@ -100,9 +100,10 @@ class _Recovery:
         outcome = settle.finish(self._env)
         if outcome is not None:
             self._did(f"finished transaction {outcome.receipt.transaction}: {outcome.result}")
-        orphan = settle.close_abandoned(self._env)
-        if orphan is not None:
-            self._did(f"reported transaction {orphan.receipt.transaction}: {orphan.result}")
+        if not guard.is_starting(self._env, self._state.lease()):
+            orphan = settle.close_abandoned(self._env)
+            if orphan is not None:
+                self._did(f"reported transaction {orphan.receipt.transaction}: {orphan.result}")
         committed = self._state.committed()
         self._repoint(committed)
         self._run_pipelines(committed)
@@ -139,7 +140,9 @@ class _Recovery:
             settle.point_to(env, txn.to_generation)
         lease = self._state.lease()
         if lease is not None:
-            self._state.write_lease(replace(lease, boot_id=env.clock.boot_id(), pid=0))
+            self._state.write_lease(
+                replace(lease, boot_id=env.clock.boot_id(), pid=0, since_s=env.clock.boottime_s())
+            )
         guard.arm(env, txn.id)
         env.launcher.start(RESUME_UNIT, ("transact", "--resume"), is_restarted=False)
         self._did(f"trying generation {txn.to_generation} in this boot, {boots_left} boots left")

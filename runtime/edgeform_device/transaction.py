@@ -54,6 +54,9 @@ def transact(env: Environment, order: Order) -> Outcome:
                 "This order was overtaken by a newer one.",
                 f"Its fence is {order.fence}, the device has issued {state.fence()}.",
             )
+        if state.order() != order:
+            # Nobody may carry out what was reported as abandoned while its process was starting.
+            raise Stale(f"Order {order.transaction} does not stand any more.")
         settle.finish(env)
         if state.txn() is not None:
             raise Locked("An undecided transaction is waiting for its guard or a confirmation.")

@@ -86,17 +86,25 @@ class FakeHeld:
     is_shared: bool
 
     def release(self):
-        self.locks.held[self.name].remove(self)
+        there = self.locks.held.get(self.name, [])
+        if self in there:  # a reboot has taken it away
+            there.remove(self)
 
 
 class FakeLocks:
-    def __init__(self):
+    def __init__(self, clock):
         self.held = {}
+        self.clock = clock
+        self.on_wait = lambda: None  # lets others go on while somebody waits
 
     def take(self, name, wait_s, *, is_shared=False):
         there = self.held.setdefault(name, [])
-        if there and not (is_shared and all(h.is_shared for h in there)):
-            return None
+        until = self.clock.now_s + wait_s
+        while there and not (is_shared and all(h.is_shared for h in there)):
+            if self.clock.now_s >= until:
+                return None
+            self.clock.now_s += 0.1
+            self.on_wait()
         held = FakeHeld(self, name, is_shared)
         there.append(held)
         return held
@@ -298,7 +306,7 @@ class World:
 
     def __post_init__(self):
         self.layout = layout_for(self.prefix)
-        self.locks = FakeLocks()
+        self.locks = FakeLocks(self.clock)
         self.services = FakeServices(self)
         self.preparation = FakePreparation(self)
         self.checks = FakeChecks()
