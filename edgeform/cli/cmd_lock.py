@@ -68,5 +68,6 @@ def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:
             old,
             update=update,
             work=Path(work),
+            is_here=lambda digest: not artifacts.missing(digest),
             tell=tell,
         )

@@ -97,6 +97,7 @@ def renewed(
     *,
     update: Iterable[str] = (),
     work: Path,
+    is_here: Callable[[str], bool] = lambda _: True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Renewed:
     """A lock for the site as it stands.
@@ -105,6 +106,8 @@ def renewed(
         update: models whose rule is asked again; `*` means all of them and every closure. Others keep
             their locked version as long as the site still asks by the same rule.
         work: a folder for the files of one version at a time.
+        is_here: whether the store has an artifact; what is locked and not here is made again, of the very
+            version that is locked.
         tell: hears what is being done.
 
     Raises:
@@ -122,18 +125,20 @@ def renewed(
         is_kept = before is not None and _same_rule(before, model) and model.name not in wanted
         if is_kept and before is not None and old is not None:
             kept = _locked_variants(old, model, before)
-            if kept is not None:
+            if kept is not None and all(is_here(a.digest) for a in kept):
                 sources.append(before)
                 artifacts += kept
                 continue
         tell(f"{model.name}: asking registry {model.registry}")
-        resolved = registry.resolve(model.source, model.rule, model.wanted)
-        if is_kept and before is not None and before.digest != resolved.digest:
-            resolved = _again(registry, model, before)
+        # A locked version stays: an alias may have moved on since, or may be gone.
+        if is_kept and before is not None:
+            resolved = registry.resolve(model.source, VersionRule.EXACT, before.version)
+        else:
+            resolved = registry.resolve(model.source, model.rule, model.wanted)
         sources.append(_source(model, resolved))
         artifacts += _built(model, resolved, registry, builder, work, tell)
     kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
-    runtimes, missing = _runtimes(site, builder, kept_runtimes, tell)
+    runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
     lock = lock_of(sources, _unique((*artifacts, *runtimes)))
     return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
 
@@ -172,11 +177,6 @@ def _locked_variants(
     return tuple(a for a in found if a is not None)
 
 
-def _again(registry: Registry, model: Model, before: LockedSource) -> ResolvedVersion:
-    """The very version that is locked, for a new variant of it: an alias may have moved on since."""
-    return registry.resolve(model.source, VersionRule.EXACT, before.version)
-
-
 def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
     return LockedSource(
         model=model.name,
@@ -212,21 +212,27 @@ def _built(
 
 
 def _runtimes(
-    site: Site, builder: Builder, old: Lock | None, tell: Callable[[str], None]
+    site: Site,
+    builder: Builder,
+    old: Lock | None,
+    is_here: Callable[[str], bool],
+    tell: Callable[[str], None],
 ) -> tuple[tuple[LockedArtifact, ...], tuple[RuntimeRequest, ...]]:
     found: list[LockedArtifact] = []
     missing: list[RuntimeRequest] = []
     for request in runtimes_of(device.hardware for device in site.devices):
         kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
-        if kept:
+        if kept and all(is_here(a.digest) for a in kept):
             found += kept
             continue
         tell(f"runtime {request.engine} for {request.arch}, Python {request.python or 'any'}")
         artifact = builder.runtime(request)
-        if artifact is None:
-            missing.append(request)
-        else:
+        if artifact is not None:
             found.append(locked(artifact, request.engine))
+        elif kept:
+            found += kept  # made on another machine; `store pull` brings it
+        else:
+            missing.append(request)
     return tuple(found), tuple(missing)
 
 

@@ -96,11 +96,18 @@ def world(tmp_path):
             )
             return loaded.checked()
 
-        def renew(self, site, old=None, *, update=()):
+        def renew(self, site, old=None, *, update=(), is_here=lambda _: True):
             self.runs += 1
             self.builder.asked.clear()
-            work = tmp_path / f"work-{self.runs}"
-            return renewed(site, registries_of(site), self.builder, old, update=update, work=work)
+            return renewed(
+                site,
+                registries_of(site),
+                self.builder,
+                old,
+                update=update,
+                work=tmp_path / f"work-{self.runs}",
+                is_here=is_here,
+            )
 
     return World()
 
@@ -189,6 +196,16 @@ def test_closures_that_cannot_be_made_here_are_kept_or_named(world):
     second = world.renew(site, first.lock)
     assert second.missing == ()
     assert {a.required("arch") for a in second.lock.artifacts} == {"x86_64", "aarch64"}
+
+
+def test_what_is_locked_and_not_in_the_store_is_made_again_of_the_locked_version(world):
+    site = world.site(a_model("{alias: stable}"), some_devices(PC))
+    aliases(world.registry, "digits", stable="1.0.0")
+    first = world.renew(site)
+    aliases(world.registry, "digits", other="2.0.0")
+    found = world.renew(site, first.lock, is_here=lambda _: False)
+    assert found.lock == first.lock
+    assert world.builder.asked == ["digits@1.0.0/f32", "onnxruntime/x86_64"]
 
 
 def test_closures_are_asked_for_once_for_each_kind_of_system(world):
