@@ -26,6 +26,8 @@ from edgeform.registry.base import Registry, ResolvedVersion, fetch
 from edgeform.spec.shape import nearest
 from edgeform_wire.artifact import Artifact
 
+EVERYTHING = "*"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
@@ -59,7 +61,7 @@ class Builder(Protocol):
         """The artifact of a variant."""
 
     def runtime(self, request: RuntimeRequest) -> Artifact | None:
-        """The closure; None where this machine cannot make it (the lock then keeps what it has)."""
+        """The closure; None where this machine cannot make it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +102,8 @@ def renewed(
     """A lock for the site as it stands.
 
     Args:
-        update: models whose rule is asked again; `*` means all. Others keep their locked version as
-            long as the site still asks by the same rule.
+        update: models whose rule is asked again; `*` means all of them and every closure. Others keep
+            their locked version as long as the site still asks by the same rule.
         work: a folder for the files of one version at a time.
         tell: hears what is being done.
 
@@ -109,7 +111,8 @@ def renewed(
         UsageError: an updated model that the site does not have.
         VersionNotFound, SourceRefused, RegistryFailed, Corrupt: see `registry.base`.
     """
-    wanted = _updates(site, tuple(update))
+    update_names = tuple(update)
+    wanted = _updates(site, update_names)
     kept_sources = {s.model: s for s in old.sources} if old else {}
     sources: list[LockedSource] = []
     artifacts: list[LockedArtifact] = []
@@ -129,14 +132,15 @@ def renewed(
             resolved = _again(registry, model, before)
         sources.append(_source(model, resolved))
         artifacts += _built(model, resolved, registry, builder, work, tell)
-    runtimes, missing = _runtimes(site, builder, old, tell)
+    kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
+    runtimes, missing = _runtimes(site, builder, kept_runtimes, tell)
     lock = lock_of(sources, _unique((*artifacts, *runtimes)))
     return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
 
 
 def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
     known = [model.name for model in site.models]
-    if "*" in asked:
+    if EVERYTHING in asked:
         return frozenset(known)
     for name in asked:
         if name not in known:
@@ -213,15 +217,16 @@ def _runtimes(
     found: list[LockedArtifact] = []
     missing: list[RuntimeRequest] = []
     for request in runtimes_of(device.hardware for device in site.devices):
+        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
+        if kept:
+            found += kept
+            continue
         tell(f"runtime {request.engine} for {request.arch}, Python {request.python or 'any'}")
         artifact = builder.runtime(request)
-        if artifact is not None:
-            found.append(locked(artifact, request.engine))
-            continue
-        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
-        found += kept
-        if not kept:
+        if artifact is None:
             missing.append(request)
+        else:
+            found.append(locked(artifact, request.engine))
     return tuple(found), tuple(missing)
 
 
@@ -232,7 +237,12 @@ def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
         and request.engine_version in (None, artifact.engine_version)
         and artifact.required("arch") in (None, request.arch)
         and artifact.required("python") in (None, request.python)
+        and _numbers(artifact.required("glibc")) <= _numbers(request.glibc or "999")
     )
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in (version or "").split(".") if part.isdigit())
 
 
 def locked(artifact: Artifact, engine: str) -> LockedArtifact:

@@ -294,9 +294,10 @@ class World:
 
     disk: MemoryDisk = field(default_factory=MemoryDisk)
     clock: FakeClock = field(default_factory=FakeClock)
+    prefix: str = "/p"
 
     def __post_init__(self):
-        self.layout = layout_for("/p")
+        self.layout = layout_for(self.prefix)
         self.locks = FakeLocks()
         self.services = FakeServices(self)
         self.preparation = FakePreparation(self)

@@ -1,4 +1,7 @@
 import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -6,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support.runtime import MODEL
 
-from edgeform_runtime.engines import onnxfile
+from edgeform_runtime import onnxfile
 from edgeform_runtime.errors import ModelRefused
 
 
@@ -163,3 +166,30 @@ def test_no_truncation_and_no_flipped_byte_raises_anything_else(tmp_path):
             onnxfile.inspect(str(path))
         except ModelRefused:
             continue
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13"])
+def test_the_modules_without_numpy_run_on_every_python_found_here(version):
+    """What the runtime needs before any engine is loaded, on interpreters with nothing installed."""
+    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    python = str(found[-1]) if found else shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    script = (
+        "import sys\n"
+        "import edgeform_runtime.control, edgeform_runtime.errors, edgeform_runtime.frames\n"
+        "import edgeform_runtime.httpd, edgeform_runtime.notify, edgeform_runtime.pipeline\n"
+        "from edgeform_runtime import onnxfile\n"
+        "assert 'numpy' not in sys.modules\n"
+        "print(onnxfile.inspect(sys.argv[1]).outputs)\n"
+    )
+    root = Path(onnxfile.__file__).parents[1]
+    done = subprocess.run(
+        (python, "-s", "-c", script, str(MODEL / "model.onnx")),
+        env={"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[('logits', 'float32', (1, 10))]\n"
