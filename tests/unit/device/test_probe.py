@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import subprocess
@@ -151,6 +152,12 @@ def test_a_hardware_clock_that_agrees_vouches_for_the_time(tmp_path):
 def test_questions_of_another_form_are_refused(asked):
     with pytest.raises(ValueError):
         probe.checked_questions(asked)
+
+
+@pytest.mark.parametrize("name", ["probe.py", "install.py", "__main__.py"])
+def test_what_an_old_python_is_given_can_be_parsed_by_it(name):
+    source = Path(probe.__file__).with_name(name).read_text()
+    ast.parse(source, feature_version=(3, 5))
 
 
 def run_source(python, *arguments):
