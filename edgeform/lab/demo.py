@@ -234,7 +234,9 @@ def _drift(story: Story, devices: tuple[LabDevice, ...]) -> None:
     story.say("\n--- 6. Somebody changes a file on dev3")
     prefix = devices[2].prefix
     change = (
-        f"f=$(ls {prefix}/trees/*/labels.txt | head -n 1); chmod u+w $f; echo eleven >> $f; echo $f"
+        f'cd {prefix} && t=$(sed -n \'s/.*"model_tree":"\\([^"]*\\)".*/\\1/p\''
+        " current/pipelines/digits-gate.json)"
+        ' && chmod u+w "$t/labels.txt" && echo eleven >> "$t/labels.txt" && echo "$t/labels.txt"'
     )
     changed = story.lab.exec("dev3", ("sh", "-c", change)).strip()
     story.say(f"  {changed} was changed by hand")

@@ -99,9 +99,10 @@ class Transactions(RuleBasedStateMachine):
     def before_call(self, name, path):
         if self.process is None:
             return
-        if name == "rename" and path.startswith(("/p/state/txn", "/p/state/committed", "/p/current")):
-            self.process.may_pause()
-        elif self.process._is_killed:
+        if (
+            name == "rename"
+            and path.startswith(("/p/state/txn", "/p/state/committed", "/p/current"))
+        ) or self.process._is_killed:
             self.process.may_pause()
 
     def while_somebody_waits(self):
@@ -272,7 +273,7 @@ class Transactions(RuleBasedStateMachine):
         for transaction in self.confirmed:
             assert results[transaction] == "committed", "a confirmed transaction was turned back"
         bad = world.checks.bad_models | world.checks.bad_live
-        alone = {t for t in self.confirmed}
+        alone = set(self.confirmed)
         assert content.pipelines[0].model not in bad or committed.transaction in alone
 
 

@@ -2,8 +2,6 @@
 
 from support.sshd import SshServer
 
-from support.sshd import SshServer
-
 from edgeform.domain.site import Connect
 from edgeform.transport.base import Target
 
