@@ -13,7 +13,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 demo: wheel system ## the whole story on lab devices: plan, apply, a bad model, a lost connection, drift
-	@$(BIN)/python -m edgeform.lab.demo
+	@$(BIN)/edgeform lab demo site/lab
 
 test: wheel system lint ## everything a change must pass: sampled slow tiers
 	@echo "==> tests (the installed wheel, not the checkout)"

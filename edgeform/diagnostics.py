@@ -61,11 +61,12 @@ class Diagnostic:
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The diagnostics by file, line and column; those without a place come last."""
 
-    def key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str]:
+    def key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str, str, str]:
+        said = (diagnostic.code, diagnostic.detail, diagnostic.address)
         if diagnostic.source is None:
-            return (True, diagnostic.address, 0, 0, diagnostic.code)
+            return (True, diagnostic.address, 0, 0, *said)
         position = diagnostic.source.position
-        return (False, position.file, position.line, position.column, diagnostic.code)
+        return (False, position.file, position.line, position.column, *said)
 
     return tuple(sorted(set(diagnostics), key=key))
 

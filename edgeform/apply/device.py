@@ -4,7 +4,6 @@ What a device answers is data: bounded, parsed once, its text cleaned of control
 that says no is a `Refusal` value; a device that cannot be reached raises `DeviceUnreachable`.
 """
 
-import base64
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -245,14 +244,9 @@ def _step(entry: Any) -> str:
     return shown(str(entry.get("step", "") if isinstance(entry, dict) else entry))
 
 
-def _receipt(line: Any) -> receipt.SignedReceipt:
-    if isinstance(line, str):
-        return receipt.decode_line(line.encode())
-    signature = line.get("signature")
-    return receipt.SignedReceipt(
-        receipt=receipt.from_json(line["receipt"]),
-        signature=None if signature is None else base64.b64decode(signature, validate=True),
-    )
+def _receipt(value: Any) -> receipt.SignedReceipt:
+    """A receipt as `status` tells it; its signature comes with `receipts`."""
+    return receipt.SignedReceipt(receipt=receipt.from_json(value), signature=None)
 
 
 def _json(value: Mapping[str, Any]) -> tuple[bytes]:

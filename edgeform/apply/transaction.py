@@ -31,6 +31,10 @@ POLL_S = 10.0
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MOST_S = 5.0
 UPLOAD_ATTEMPTS = 5
+UNREADABLE_ANSWERS = 10
+"""A tool that keeps answering in another form will not learn ours; a damaged answer is one of these."""
+AWAIT_CONFIRM = "await_confirm"
+"""The phase in which the device waits for a confirmation over a new connection."""
 RETRIED = (Unreachability.CONNECT, Unreachability.TIMEOUT, Unreachability.PROTOCOL)
 """Losses worth another attempt: a wrong key or password will not become right by itself."""
 SLOWEST_LINK_BYTES_S = 8_000
@@ -107,13 +111,10 @@ class _Turn:
             return self._refused(answer) if isinstance(answer, Refusal) else answer
 
     def _lost(self, pause: float) -> float:
-        """Say that the connection is gone, wait, and give the next wait."""
-        self._means.listener(
-            events.Note(
-                device=self._shipment.device,
-                text="connection lost; what the device has begun it goes on with alone; reconnecting",
-            )
-        )
+        """Say, once for each loss, that the connection is gone; wait, and give the next wait."""
+        if pause == RECONNECT_FIRST_S:
+            text = "connection lost; what the device has begun it goes on with alone; reconnecting"
+            self._means.listener(events.Note(device=self._shipment.device, text=text))
         self._means.sleep(pause)
         return min(RECONNECT_MOST_S, pause * 2)
 
@@ -199,27 +200,27 @@ class _Turn:
         """Follow the transaction until it has an outcome or its time is over."""
         pause = RECONNECT_FIRST_S
         confirmed = False
-        last = ""
-        while self._means.monotonic() < until:
+        unreadable = 0
+        last = "no outcome in time"
+        while self._means.monotonic() < until and unreadable < UNREADABLE_ANSWERS:
             try:
                 progress = self._client.status(transaction, wait_s=POLL_S)
                 if isinstance(progress, Refusal):
                     return self._refused(progress)
-                pause = RECONNECT_FIRST_S
+                pause, unreadable = RECONNECT_FIRST_S, 0
                 self._tell_steps(progress)
                 if progress.outcome:
                     return self._ended(progress)
-                if progress.phase == "confirm" and not confirmed:
+                if progress.phase == AWAIT_CONFIRM and not confirmed:
                     # Refused here means that the guard was faster: the next status tells the outcome.
                     confirmed = not isinstance(
                         self._client.confirm(transaction=transaction, nonce=nonce), Refusal
                     )
             except DeviceUnreachable as exc:
                 last = f"{exc.reason}: {exc.detail}"
+                unreadable += exc.reason is Unreachability.PROTOCOL
                 pause = self._lost(pause)
-        return self._dark(
-            f"silent since its transaction {transaction} began ({last or 'no outcome in time'})"
-        )
+        return self._dark(f"its transaction {transaction} began, and then: {last}")
 
     def _ended(self, progress: Progress) -> Outcome:
         device = self._shipment.device

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgeform.build.failure import ModelUnusable
 from edgeform.build.tree import BlobSink, files_of
-from edgeform_runtime.engines import onnxfile
+from edgeform_runtime import onnxfile
 from edgeform_runtime.errors import ModelRefused
 from edgeform_wire import golden
 from edgeform_wire.artifact import Artifact, Requires

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from edgeform.lab.demo import tell
 from edgeform.lab.device import LabDevice, LabKind
 from edgeform.lab.doctor import doctor, table
 from edgeform.lab.lab import DEFAULT_DIRECTORY, Lab, device_names, down, running, status, up
@@ -143,3 +144,20 @@ def doctor_command(*, as_json: bool) -> None:
         return
     for one in seen:
         click.echo(json.dumps({**asdict(one), "install_command": one.install_command}))
+
+
+@command.command("demo")
+@click.argument(
+    "site", type=click.Path(exists=True, file_okay=False, path_type=Path), default="site/lab"
+)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in LabKind]),
+    envvar="LAB",
+    help="Default: the most real one possible; also $LAB.",
+)
+@directory_option
+def demo_command(*, site: Path, kind: str | None, directory: Path) -> int:
+    """Tell the whole story on three devices: plan, apply, a bad model, a lost connection, drift."""
+    chosen = LabKind(kind) if kind else None
+    return 0 if tell(site, directory / "demo", chosen, click.echo) else 1

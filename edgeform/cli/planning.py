@@ -14,7 +14,7 @@ from edgeform.domain.artifacts import Lock
 from edgeform.domain.observed import Observation, Observed
 from edgeform.domain.site import Device, SecretRef, Site
 from edgeform.errors import Stale
-from edgeform.lock.lockfile import read_lock
+from edgeform.lock.lockfile import read as read_lock
 from edgeform.plan import Context, Plan, Resolution, ShippedTool, make_plan, resolve
 from edgeform.secrets.passphrase import SECRETS_VARIABLE, read_passphrase
 from edgeform.secrets.resolver import Resolver
@@ -72,13 +72,9 @@ def want(workspace: Workspace, listener: events.Listener) -> Wanted:
         SpecInvalid: the site or its lock has errors.
     """
     site, warnings = load_site(workspace, listener)
-    lock = read_lock(workspace.lock_file)
+    lock = read_lock(workspace.lock_file).checked()
     tool = shipped_tool()
-    resolver = Resolver(
-        folder=workspace.site_dir,
-        environ=os.environ,
-        passphrase=lambda: read_passphrase(SECRETS_VARIABLE, os.environ),
-    )
+    resolver = open_resolver(workspace)
     site_key_file = workspace.state_dir / "site.key"
     hmac_of = resolver.hmac_with(lambda: local_site_key(site_key_file))
     return Wanted(
@@ -92,11 +88,26 @@ def want(workspace: Workspace, listener: events.Listener) -> Wanted:
     )
 
 
+def open_resolver(workspace: Workspace) -> Resolver:
+    """Where the values of the site's secrets come from; nothing is opened before it is asked."""
+    return Resolver(
+        folder=workspace.site_dir,
+        environ=os.environ,
+        passphrase=lambda: read_passphrase(SECRETS_VARIABLE, os.environ),
+    )
+
+
 def targets(wanted: Wanted, devices: Sequence[Device]) -> dict[str, Target]:
     """How each device is reached, with the site's pinned host keys."""
-    known_hosts = wanted.workspace.known_hosts
-    pinned = known_hosts if known_hosts.exists() else None
-    return {d.name: target_of(d, pinned, wanted.resolve_secret) for d in devices}
+    return targets_of(wanted.workspace, wanted.resolver, devices)
+
+
+def targets_of(
+    workspace: Workspace, resolver: Resolver, devices: Sequence[Device]
+) -> dict[str, Target]:
+    """The same for a site whose lock nobody needs."""
+    pinned = workspace.known_hosts if workspace.known_hosts.exists() else None
+    return {d.name: target_of(d, pinned, resolver.resolve) for d in devices}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from edgeform.trust.create import (
     open_trust,
 )
 from edgeform.trust.keyring import FILE_NAME
-from edgeform.trust.publish import publish
+from edgeform.trust.publication import publish
 from edgeform.trust.repository import NewTarget, Repository, metadata_name, target_file
 
 DEVELOPMENT = "development"
@@ -54,7 +54,9 @@ class SiteTrust:
             return None
         return target_file(self.repository.targets, path, found.hashes["sha256"]).read_bytes()
 
-    def add_target(self, path: str, content: bytes, custom: Mapping[str, int | str | bool | None]) -> None:
+    def add_target(
+        self, path: str, content: bytes, custom: Mapping[str, int | str | bool | None]
+    ) -> None:
         self._new.append(NewTarget(path=path, content=content, custom=custom))
 
     def publish(self, at: datetime) -> int:

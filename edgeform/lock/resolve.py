@@ -26,6 +26,8 @@ from edgeform.registry.base import Registry, ResolvedVersion, fetch
 from edgeform.spec.shape import nearest
 from edgeform_wire.artifact import Artifact
 
+EVERYTHING = "*"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
@@ -59,7 +61,7 @@ class Builder(Protocol):
         """The artifact of a variant."""
 
     def runtime(self, request: RuntimeRequest) -> Artifact | None:
-        """The closure; None where this machine cannot make it (the lock then keeps what it has)."""
+        """The closure; None where this machine cannot make it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,21 +97,25 @@ def renewed(
     *,
     update: Iterable[str] = (),
     work: Path,
+    is_here: Callable[[str], bool] = lambda _: True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Renewed:
     """A lock for the site as it stands.
 
     Args:
-        update: models whose rule is asked again; `*` means all. Others keep their locked version as
-            long as the site still asks by the same rule.
+        update: models whose rule is asked again; `*` means all of them and every closure. Others keep
+            their locked version as long as the site still asks by the same rule.
         work: a folder for the files of one version at a time.
+        is_here: whether the store has an artifact; what is locked and not here is made again, of the very
+            version that is locked.
         tell: hears what is being done.
 
     Raises:
         UsageError: an updated model that the site does not have.
         VersionNotFound, SourceRefused, RegistryFailed, Corrupt: see `registry.base`.
     """
-    wanted = _updates(site, tuple(update))
+    update_names = tuple(update)
+    wanted = _updates(site, update_names)
     kept_sources = {s.model: s for s in old.sources} if old else {}
     sources: list[LockedSource] = []
     artifacts: list[LockedArtifact] = []
@@ -119,24 +125,27 @@ def renewed(
         is_kept = before is not None and _same_rule(before, model) and model.name not in wanted
         if is_kept and before is not None and old is not None:
             kept = _locked_variants(old, model, before)
-            if kept is not None:
+            if kept is not None and all(is_here(a.digest) for a in kept):
                 sources.append(before)
                 artifacts += kept
                 continue
         tell(f"{model.name}: asking registry {model.registry}")
-        resolved = registry.resolve(model.source, model.rule, model.wanted)
-        if is_kept and before is not None and before.digest != resolved.digest:
-            resolved = _again(registry, model, before)
+        # A locked version stays: an alias may have moved on since, or may be gone.
+        if is_kept and before is not None:
+            resolved = registry.resolve(model.source, VersionRule.EXACT, before.version)
+        else:
+            resolved = registry.resolve(model.source, model.rule, model.wanted)
         sources.append(_source(model, resolved))
         artifacts += _built(model, resolved, registry, builder, work, tell)
-    runtimes, missing = _runtimes(site, builder, old, tell)
+    kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
+    runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
     lock = lock_of(sources, _unique((*artifacts, *runtimes)))
     return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
 
 
 def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
     known = [model.name for model in site.models]
-    if "*" in asked:
+    if EVERYTHING in asked:
         return frozenset(known)
     for name in asked:
         if name not in known:
@@ -166,11 +175,6 @@ def _locked_variants(
     if any(a is None or a.epoch != model.epoch for a in found):
         return None
     return tuple(a for a in found if a is not None)
-
-
-def _again(registry: Registry, model: Model, before: LockedSource) -> ResolvedVersion:
-    """The very version that is locked, for a new variant of it: an alias may have moved on since."""
-    return registry.resolve(model.source, VersionRule.EXACT, before.version)
 
 
 def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
@@ -208,19 +212,26 @@ def _built(
 
 
 def _runtimes(
-    site: Site, builder: Builder, old: Lock | None, tell: Callable[[str], None]
+    site: Site,
+    builder: Builder,
+    old: Lock | None,
+    is_here: Callable[[str], bool],
+    tell: Callable[[str], None],
 ) -> tuple[tuple[LockedArtifact, ...], tuple[RuntimeRequest, ...]]:
     found: list[LockedArtifact] = []
     missing: list[RuntimeRequest] = []
     for request in runtimes_of(device.hardware for device in site.devices):
+        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
+        if kept and all(is_here(a.digest) for a in kept):
+            found += kept
+            continue
         tell(f"runtime {request.engine} for {request.arch}, Python {request.python or 'any'}")
         artifact = builder.runtime(request)
         if artifact is not None:
             found.append(locked(artifact, request.engine))
-            continue
-        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
-        found += kept
-        if not kept:
+        elif kept:
+            found += kept  # made on another machine; `store pull` brings it
+        else:
             missing.append(request)
     return tuple(found), tuple(missing)
 
@@ -232,7 +243,12 @@ def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
         and request.engine_version in (None, artifact.engine_version)
         and artifact.required("arch") in (None, request.arch)
         and artifact.required("python") in (None, request.python)
+        and _numbers(artifact.required("glibc")) <= _numbers(request.glibc or "999")
     )
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in (version or "").split(".") if part.isdigit())
 
 
 def locked(artifact: Artifact, engine: str) -> LockedArtifact:

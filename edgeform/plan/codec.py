@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -36,21 +36,28 @@ def change_of(value: Any, what: str) -> Change:
 
 def name_of(kind: type) -> str:
     """`install_model` of InstallModel."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    return _snake(kind.__name__)
 
 
 def value_json(value: Any) -> Any:
     """A dataclass of texts, numbers, tuples and dataclasses as JSON."""
-    if isinstance(value, Change):
-        head = {"change": name_of(type(value)), "address": value.address}
-        return head | {f.name: value_json(getattr(value, f.name)) for f in fields(value)}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: value_json(getattr(value, f.name)) for f in fields(value)}
+    # dataclasses.fields() makes a new tuple at every call; a large plan holds millions of fields.
+    names = getattr(value, "__dataclass_fields__", None)
+    if names is not None:
+        found = {name: value_json(getattr(value, name)) for name in names}
+        if isinstance(value, Change):
+            found |= {"change": name_of(type(value)), "address": value.address}
+        return found
     if isinstance(value, tuple):
         return [value_json(item) for item in value]
     if isinstance(value, StrEnum):
         return str(value)
     return value
+
+
+@cache
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def value_of(kind: type, value: Any, what: str) -> Any:

@@ -241,28 +241,48 @@ def _tool(observed: Observed, context: Context) -> tuple[Change, ...]:
 def _generation(
     device: Device, desired: Desired, observed: Observed, context: Context
 ) -> tuple[Change, ...]:
+    if observed.committed and observed.manifest is None:
+        # Its own record of what it runs is gone: whatever is there, all of it is proven anew.
+        found = _compared(device, desired, observed, context, because=Reason.DRIFT)
+        return (*found, _other_manifest(desired, "unreadable", ""))
     if desired.generation_digest == observed.generation_digest:
         return ()
     moved_away = context.remembered.get(device.name) == desired.generation_digest
-    found = context.manifests.changes(
+    found = _compared(
+        device, desired, observed, context, because=Reason.DRIFT if moved_away else None
+    )
+    if found or observed.manifest is None:
+        return found  # a device that shall run nothing needs no first generation
+    why = "the manifest says what is wanted, but not in the bytes of its digest"
+    return (_other_manifest(desired, observed.generation_digest or "none", why),)
+
+
+def _compared(
+    device: Device,
+    desired: Desired,
+    observed: Observed,
+    context: Context,
+    *,
+    because: Reason | None,
+) -> tuple[Change, ...]:
+    return context.manifests.changes(
         device.name,
         observed.manifest,
         desired.manifest,
         reason_of=lambda was, now: _reason(was, now, context.models),
-        all_because=Reason.DRIFT if moved_away else None,
+        all_because=because,
     )
-    if found or observed.manifest is None:
-        return found  # a device that shall run nothing needs no first generation
-    return (
-        c.RestoreDrift(
-            kind="generation",
-            path="manifest.json",
-            expected=desired.generation_digest,
-            actual=observed.generation_digest or "none",
-            reason=Reason.DRIFT,
-            why="the manifest says what is wanted, but not in the bytes of its digest",
-            downtime_s=SWITCH_S,
-        ),
+
+
+def _other_manifest(desired: Desired, actual: str, why: str) -> Change:
+    return c.RestoreDrift(
+        kind="generation",
+        path="manifest.json",
+        expected=desired.generation_digest,
+        actual=actual,
+        reason=Reason.DRIFT,
+        why=why,
+        downtime_s=SWITCH_S,
     )
 
 

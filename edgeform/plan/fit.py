@@ -48,7 +48,10 @@ def _class(device: Device, facts: Facts) -> Iterator[Diagnostic]:
             hint=f"Give it a class for {facts.arch}, or correct its address.",
         )
     wanted = (hardware.os.id, hardware.os.version or facts.os_version)
-    if facts.os_id and (facts.os_id, facts.os_version) != wanted:
+    # Packages and vendor roles are written for one release; all else asks for architecture, glibc and
+    # Python, which are judged for themselves, whatever the release is called.
+    is_bound = bool(hardware.drivers.packages or hardware.drivers.vendor_roles)
+    if is_bound and (facts.os_id, facts.os_version) != wanted:
         yield problems.does_not_fit(
             "operating system",
             device.name,

@@ -133,7 +133,7 @@ def _status_row(observation: Observation) -> tuple[str, ...]:
             pipelines = " ".join(f"{h.name}={h.state}" for h in observation.health) or "-"
             return (
                 observation.device,
-                _state(observation),
+                state_of(observation),
                 str(observation.current or "-"),
                 short(observation.generation_digest or ""),
                 pipelines,
@@ -142,7 +142,8 @@ def _status_row(observation: Observation) -> tuple[str, ...]:
             )
 
 
-def _state(seen: Observed) -> str:
+def state_of(seen: Observed) -> str:
+    """One word for a device that answered."""
     if seen.needs_hands:
         return "needs-hands"
     if seen.transaction is not None:

@@ -137,14 +137,10 @@ class SecretsFile:
 
     def _read(self) -> _Contents:
         header, nonce, cipher_text = self._envelope()
-        key = _derive(self.passphrase(), header)
-        plain: bytes | None
-        try:
-            plain = AESGCM(key).decrypt(nonce, cipher_text, _canonical(header))
-        except InvalidTag:
-            plain = None
-        contents = _parse(plain) if plain is not None else None
-        if contents is None:  # raised out here, so that no context holds the plain text
+        contents = _opened(self.passphrase(), header, nonce, cipher_text)
+        if (
+            contents is None
+        ):  # raised out here, so that no frame and no context holds the plain text
             raise SecretFileDamaged(
                 "The passphrase does not open this secrets file, or the file was changed.",
                 address=str(self.file),
@@ -184,14 +180,7 @@ class SecretsFile:
     def _write(self, contents: _Contents) -> None:
         salt, nonce = self.random(16), self.random(12)
         header = _header(salt, self.scrypt_n, SCRYPT_R, SCRYPT_P)
-        plain = _canonical(
-            {
-                "site_key": _text(contents.site_key.reveal()),
-                "secrets": {name: _text(v.reveal()) for name, v in contents.values.items()},
-            }
-        )
-        key = _derive(self.passphrase(), header)
-        cipher_text = AESGCM(key).encrypt(nonce, plain, _canonical(header))
+        cipher_text = _sealed(self.passphrase(), header, nonce, contents)
         document = {**header, "nonce": _text(nonce), "ciphertext": _text(cipher_text)}
         _replace_file(self.file, json.dumps(document, indent=2, sort_keys=True).encode() + b"\n")
 
@@ -219,6 +208,30 @@ def _derive(passphrase: SecretValue, header: Mapping[str, object]) -> bytes:
         raise AssertionError("_header makes it")  # noqa: TRY004 - our bug, not the caller's type
     scrypt = Scrypt(salt=_bytes(kdf["salt"]), length=32, n=kdf["n"], r=kdf["r"], p=kdf["p"])
     return scrypt.derive(passphrase.reveal())
+
+
+def _opened(
+    passphrase: SecretValue, header: Mapping[str, object], nonce: bytes, cipher_text: bytes
+) -> _Contents | None:
+    """What is inside, or None; key and plain text live in this frame only."""
+    key = _derive(passphrase, header)
+    try:
+        return _parse(AESGCM(key).decrypt(nonce, cipher_text, _canonical(header)))
+    except InvalidTag:
+        return None
+
+
+def _sealed(
+    passphrase: SecretValue, header: Mapping[str, object], nonce: bytes, contents: _Contents
+) -> bytes:
+    """The cipher text; key and plain text live in this frame only."""
+    plain = _canonical(
+        {
+            "site_key": _text(contents.site_key.reveal()),
+            "secrets": {name: _text(v.reveal()) for name, v in contents.values.items()},
+        }
+    )
+    return AESGCM(_derive(passphrase, header)).encrypt(nonce, plain, _canonical(header))
 
 
 def _parse(plain: bytes) -> _Contents | None:

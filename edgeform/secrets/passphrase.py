@@ -55,9 +55,9 @@ def _read_private_file(file: str) -> SecretValue:
                 address=file,
                 hint=f"Change the passphrase if they could have; then:\n    chmod 600 {file}",
             )
-        content = stream.read(MAX_BYTES + 1).rstrip(b"\r\n")
-    if not content or len(content) > MAX_BYTES:
+        passphrase = SecretValue(stream.read(MAX_BYTES + 1).rstrip(b"\r\n"))
+    if not 0 < len(passphrase.reveal()) <= MAX_BYTES:
         raise UsageError(
             f"The passphrase file is empty or longer than {MAX_BYTES} bytes.", address=file
         )
-    return SecretValue(content)
+    return passphrase

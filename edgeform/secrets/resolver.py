@@ -26,7 +26,7 @@ class Resolver:
     """
 
     folder: Path
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     passphrase: Passphrase
     _found: dict[str, SecretValue] = field(default_factory=dict, init=False, repr=False)
     _files: dict[str, Mapping[str, SecretValue]] = field(

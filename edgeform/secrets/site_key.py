@@ -24,27 +24,27 @@ def local_site_key(file: Path, random: Callable[[int], bytes] = secrets.token_by
         NotTrusted: others may read the file, or it is not such a key.
     """
     if not file.exists():
-        _create(file, random(KEY_BYTES))
+        _create(file, SecretValue(random(KEY_BYTES)))
     with file.open("rb") as stream:
         mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-        content = stream.read(KEY_BYTES + 1)
-    if mode & 0o077 or len(content) != KEY_BYTES:
+        key = SecretValue(stream.read(KEY_BYTES + 1))
+    if mode & 0o077 or len(key.reveal()) != KEY_BYTES:
         raise NotTrusted(
             f"Not a private key file of {KEY_BYTES} bytes (mode {mode:04o}).",
             address=str(file),
             hint=f"Remove it; the next plan then shows every secret as changed:\n    rm {file}",
         )
-    return SecretValue(content)
+    return key
 
 
-def _create(file: Path, content: bytes) -> None:
+def _create(file: Path, key: SecretValue) -> None:
     """Write beside and link: of two that start at once, both end up with the same key."""
     file.parent.mkdir(parents=True, exist_ok=True)
     tmp = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     descriptor = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            stream.write(key.reveal())
             stream.flush()
             os.fsync(stream.fileno())
         with suppress(FileExistsError):

@@ -75,11 +75,7 @@ class Classes:
         while isinstance(current, str):
             found = self.find(current)
             if current in seen:
-                at = chain[-1]
-                circle = " -> ".join([*seen[seen.index(current) :], current])
-                source = at.place(("spec", "extends"))
-                problem = ef.CYCLE.at(source, f"{circle}.", address=at.address)
-                self._report(problem)
+                self._report(_circle(chain[seen.index(current) :]))
                 return None
             if found is None:
                 if chain and not self._catalog.is_partial:
@@ -120,6 +116,15 @@ class Classes:
         return tuple(
             name if n == 0 else str(lineage[n - 1].spec.get("extends")) for n in range(len(lineage))
         )
+
+
+def _circle(chain: list[Object]) -> Diagnostic:
+    """The circle, told from its first name on, so that it is told once."""
+    first = min(range(len(chain)), key=lambda n: chain[n].name)
+    turned = [*chain[first:], *chain[:first]]
+    text = " -> ".join(found.name for found in (*turned, turned[0]))
+    source = turned[0].place(("spec", "extends"))
+    return ef.CYCLE.at(source, f"{text}.", address=turned[0].address)
 
 
 def _shown(found: Object, asked: str) -> str:

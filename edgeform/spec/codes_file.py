@@ -121,7 +121,7 @@ TOO_LARGE = Code(
 )
 NOT_TEXT = Code(
     code="EF1018",
-    summary="Not UTF-8 text",
+    summary="Not plain text",
     text="Files of a site are UTF-8 without control characters.",
     cause="Another encoding (UTF-16, Latin-1), or no text file at all.",
     example="(binary)",

@@ -48,7 +48,9 @@ class Scope:
         seen = {"device": self.device, "vars": self.vars, "site": self.site}
         if space not in seen or not name:
             names = ["n", "device.name", "vars.", "site.name", "device", "vars", "site"]
-            raise BadReference(f"${{{reference}}} is not a reference.", nearest(space, names))
+            known_forms = "There are: ${device.x}, ${vars.x}, ${site.x} and ${n}."
+            hint = nearest(space, names) or known_forms
+            raise BadReference(f"${{{reference}}} is not a reference.", hint)
         known = seen[space]
         if known is None:
             raise BadReference(f"${{{reference}}} cannot be used at this place.")

@@ -222,6 +222,8 @@ def _take_objects(reading: Reading, catalog: Catalog, report: Report) -> None:
     for document in reading.documents:
         root = document.value
         if not isinstance(root, Block):
+            if not reading.is_whole:
+                continue  # the syntax error says enough
             source = reading.source.source(*unpack(document.place))
             detail = (
                 "An object with api_version, kind, metadata and spec was expected,"

@@ -5,6 +5,7 @@ bounded before anything grows. Refused on purpose: duplicate keys, anchors, alia
 """
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_NODES = 1_000_000
 MAX_DEPTH = 64
 MAX_PROBLEMS = 100
+DROPPED = "\x00"
+"""Stands for a key that was refused; its value is left out."""
 
 _START = (MappingStartEvent, SequenceStartEvent)
 
@@ -181,13 +184,16 @@ class _Reader:
             if kind is ScalarEvent:
                 self.nodes += 1
                 place = pack(mark.line, mark.column)
+                if self.nodes > MAX_NODES:
+                    self._refuse_size(0, place)
                 frame = stack[-1] if stack else None
                 if event.anchor is not None or event.tag is not None:
                     self._refuse_decoration(event, place)
                 if frame is not None and frame.block is not None and frame.key is None:
                     self._key(frame, event.value, event.style, place)
                     continue
-                value = event.value if event.style else self._plain(event.value, place)
+                is_text = event.style or event.tag is not None
+                value = event.value if is_text else self._plain(event.value, place)
             elif kind in _START:
                 self.nodes += 1
                 place = pack(mark.line, mark.column)
@@ -209,14 +215,14 @@ class _Reader:
                 place = frame.start
                 value = self._finished(frame)
                 if stack and stack[-1].block is not None and stack[-1].key is None:
-                    self._key(stack[-1], "", '"', place)  # refused when it began
+                    stack[-1].key = DROPPED  # refused when it began
                     continue
             elif kind is AliasEvent:
                 place = pack(mark.line, mark.column)
                 self.problem(ef.ALIAS, place, f"*{event.anchor} is an alias.")
                 frame = stack[-1] if stack else None
                 if frame is not None and frame.block is not None and frame.key is None:
-                    self._key(frame, f"*{event.anchor}", '"', place)
+                    frame.key = DROPPED
                     continue
                 value = None
             elif kind is StreamEndEvent:
@@ -226,7 +232,7 @@ class _Reader:
             else:
                 continue
             if not stack:
-                if value is not None:
+                if value is not None:  # an empty document is no document
                     self.documents.append(Document(value=value, source=self.source, place=place))
                 continue
             self._put(stack[-1], value, place)
@@ -240,7 +246,7 @@ class _Reader:
         elif frame.block is not None and frame.key is not None:
             container = frame.block
             key, frame.key = frame.key, None
-            if key in container:
+            if key in container or key is DROPPED:
                 return
             container[key] = value
             frame.marks += (frame.key_place, place)
@@ -284,13 +290,11 @@ class _Reader:
             return self.values[text]
         except KeyError:
             pass
-        if self.nodes > MAX_NODES:
-            self._refuse_size(0, place)
         try:
             value = plain(text)
         except NotARealNumber:
             self.problem(ef.NOT_A_NUMBER, place, f"{text:.40} cannot be used as a number.")
-            value = 0
+            value = 1  # the least likely to be refused a second time
         self.values[text] = value
         return value
 
@@ -313,6 +317,7 @@ class _Reader:
         raise _TooMuch
 
 
+_CONFLICT = re.compile(r"^(?:<{7} |>{7} |={7}$)", re.MULTILINE)
 _PLAINER = {
     "found character that cannot start any token": (
         "A value cannot begin with {character}.",
@@ -343,6 +348,11 @@ def _syntax(source: SourceFile, exc: yaml.YAMLError) -> Diagnostic:
         return ef.NOT_TEXT.at(source.source(line, column, 1), detail)
     if not isinstance(exc, yaml.MarkedYAMLError) or exc.problem_mark is None:
         return ef.SYNTAX.at(source.source(1, 1), f"{exc}.")
+    conflict = _CONFLICT.search(source.text)
+    if conflict is not None:
+        line = source.text.count("\n", 0, conflict.start()) + 1
+        hint = "Decide for one side, and remove the marks."
+        return ef.SYNTAX.at(source.source(line, 1), "A merge left its conflict marks.", hint=hint)
     line, column = exc.problem_mark.line + 1, exc.problem_mark.column + 1
     place = source.source(line, column, 1)
     found = place.line_text[column - 1 : column]
@@ -351,7 +361,7 @@ def _syntax(source: SourceFile, exc: yaml.YAMLError) -> Diagnostic:
         return ef.SYNTAX.at(place, "A tab cannot indent, and no value begins with one.", hint=hint)
     problem = exc.problem or "not YAML"
     detail, hint = _PLAINER.get(problem, (problem[:1].upper() + problem[1:] + ".", ""))
-    detail = detail.format(character=repr(found))
+    detail = detail.replace("{character}", repr(found))
     if exc.context not in (None, "while scanning for the next token") and exc.context_mark:
         begun = f"{exc.context_mark.line + 1}:{exc.context_mark.column + 1}"
         detail += f" ({exc.context[:1].upper()}{exc.context[1:]} that began at {begun}.)"

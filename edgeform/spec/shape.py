@@ -7,7 +7,7 @@ by name (`x-planned` in the schema), and a mistyped one is answered with the nea
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeform.diagnostics import Diagnostic, Source
 from edgeform.spec import codes_file as ef
@@ -54,10 +54,25 @@ def problems(
         found.setdefault((finding.path, finding.keyword), finding)
     kept = _most_telling(found.values())
     return tuple(
-        Problem(path=finding.path, diagnostic=diagnostic)
+        Problem(path=finding.path, diagnostic=_discreet(diagnostic, finding.path))
         for finding in kept
         for diagnostic in _diagnostics(finding, root, below, address)
     )
+
+
+def _discreet(diagnostic: Diagnostic, path: Path) -> Diagnostic:
+    """The diagnostic without what stands in the file, where a secret's value may stand by mistake."""
+    if not any(step in ("secrets", "sudo_password") for step in path):
+        return diagnostic
+    detail = _QUOTED_VALUE.sub("What stands here", diagnostic.detail)
+    if diagnostic.code == ef.WRONG_TYPE.code:
+        detail = "Expected a reference, found a value that is not shown."
+    hint = "Write {secret: env/NAME}, and keep the value out of Git."
+    source = diagnostic.source and replace(diagnostic.source, line_text="")
+    return replace(diagnostic, detail=detail, hint=diagnostic.hint or hint, source=source)
+
+
+_QUOTED_VALUE = re.compile(r"\A(?:'[^']*'|\"[^\"]*\"|\S+)(?= is not a reference)")
 
 
 def nearest(word: str, among: Iterable[str]) -> str:
@@ -177,7 +192,7 @@ def _range(keyword: str, rule: Schema, value: Value) -> str:
         case "maxLength":
             return f"The text has more than {limit} characters."
         case "minItems":
-            return f"The list has fewer than {limit} items."
+            return "The list is empty." if limit == 1 else f"The list has fewer than {limit} items."
         case "maxItems":
             return f"The list has more than {limit} items."
         case _:

@@ -13,7 +13,7 @@ from edgeform.trust.create import (
 )
 from edgeform.trust.keyring import KeyRing, load_keyring
 from edgeform.trust.keys import PublicKey, generate_key, public_key_from_pem
-from edgeform.trust.publish import Published, Signing, publish, sign, signings
+from edgeform.trust.publication import Published, Signing, publish, sign, signings
 from edgeform.trust.repository import NewTarget, Repository
 from edgeform.trust.roles import Layout, Role, development_layout, production_layout
 from edgeform.trust.show import RoleShown, TrustShown, show

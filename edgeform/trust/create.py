@@ -26,7 +26,7 @@ from edgeform.trust.keys import (
     Randomness,
     generate_key,
 )
-from edgeform.trust.publish import Published, Signing, publish, sign
+from edgeform.trust.publication import Published, Signing, publish, sign
 from edgeform.trust.repository import Repository, whole_second
 
 PROFILE_FIELD = "x-edgeform-profile"

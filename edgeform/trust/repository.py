@@ -24,7 +24,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from edgeform.errors import Corrupt, NotTrusted, UsageError
 from edgeform.trust import roles
-from edgeform.trust.files import replace_file
+from edgeform.trust.files import locked, replace_file
 
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 AnyMetadata = Metadata[Root] | Metadata[Timestamp] | Metadata[Snapshot] | Metadata[Targets]
@@ -192,6 +192,12 @@ class Repository:
 
         A target that is already signed with the same digest and custom fields changes nothing.
         """
+        with locked(self.folder):
+            return self._stage(now, add, remove)
+
+    def _stage(
+        self, now: datetime, add: Iterable[NewTarget], remove: Iterable[str]
+    ) -> tuple[str, ...]:
         by_role: dict[str, Metadata[Targets]] = {}
         read: dict[str, Metadata[Targets] | None] = {}
         changed: set[str] = set()

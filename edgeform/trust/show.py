@@ -7,7 +7,7 @@ from tuf.api.metadata import Targets
 
 from edgeform.trust import roles
 from edgeform.trust.create import PROFILE_FIELD, Trust
-from edgeform.trust.publish import Signing, signings
+from edgeform.trust.publication import Signing, signings
 from edgeform.trust.repository import AnyMetadata
 
 

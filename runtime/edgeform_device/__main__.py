@@ -11,7 +11,15 @@ if sys.version_info < (3, 8):  # noqa: UP036 - an old Python gets a sentence, no
     )
     sys.exit(3)
 
-from edgeform_device.cli import main
+# What must work when nothing else does starts from the verified file alone.
+PLAIN = ("recover", "transact", "guard", "supervise", "run", "selftest", "enrol")
+
+if sys.argv[0].endswith(".pyz") and not set(PLAIN) & set(sys.argv[1:]):
+    from edgeform_device import bytecode
+
+    bytecode.use(sys.argv[0])
+
+from edgeform_device.cli import main  # noqa: E402 - only after it is known where from
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -27,6 +27,7 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "gc": ("verbs", "gc"),
     "logs": ("verbs", "logs"),
     "receipts": ("verbs", "receipts"),
+    "generations": ("verbs", "generations"),
     "selftest": ("verbs", "selftest"),
     "version": ("verbs", "version"),
     "activate": ("transaction_verbs", "activate"),

@@ -8,16 +8,16 @@ import os
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from edgeform_device import generations, trees, trusted
+from edgeform_device import generations
 from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError, Usage
 from edgeform_device.layout import Layout
 from edgeform_device.records import Committed, State
-from edgeform_device.store import Store
 from edgeform_wire import digest as digests
 from edgeform_wire.generation import Generation
 
 MAX_FOUND = 200
+LEVELS = ("none", "sample", "full")
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def drift(disk: Disk, layout: Layout, level: str) -> Tuple[Drift, ...]:
     Raises:
         Usage: another level. Corrupt: a state file cannot be read.
     """
-    if level not in trees.LEVELS:
-        raise Usage(f"verify is one of {', '.join(trees.LEVELS)}, not {level!r:.40}.")
+    if level not in LEVELS:
+        raise Usage(f"verify is one of {', '.join(LEVELS)}, not {level!r:.40}.")
     committed = State(disk, layout).committed()
     if committed is None:
         return ()
@@ -65,7 +65,7 @@ def _link(disk: Disk, layout: Layout, committed: Committed) -> Iterator[Drift]:
 def _manifest(
     disk: Disk, layout: Layout, committed: Committed, found: List[Drift]
 ) -> Optional[Generation]:
-    path = os.path.relpath(layout.manifest(committed.generation), layout.prefix)
+    path = _below(layout, layout.manifest(committed.generation))
     content = disk.read(layout.manifest(committed.generation))
     actual = "absent" if content is None else digests.of_bytes(content)
     if actual != committed.digest:
@@ -82,24 +82,31 @@ def _configuration(disk: Disk, layout: Layout, number: int, content: Generation)
         if actual != expected:
             yield Drift(
                 "configuration",
-                os.path.relpath(path, layout.prefix),
+                _below(layout, path),
                 digests.of_bytes(expected),
                 "absent" if actual is None else digests.of_bytes(actual),
             )
 
 
 def _files(disk: Disk, layout: Layout, content: Generation, level: str) -> Iterator[Drift]:
-    store = Store(layout, disk)
-    for ref in content.artifacts:
-        tree = os.path.relpath(layout.tree(ref.digest), layout.prefix)
-        if level == "none":
+    if level == "none":
+        for ref in content.artifacts:
             if not os.path.isdir(layout.tree(ref.digest)):
-                yield Drift("file", tree, ref.digest, "absent")
-            continue
+                yield Drift("file", _below(layout, layout.tree(ref.digest)), ref.digest, "absent")
+        return
+    from edgeform_device import store, trees, trusted  # noqa: PLC0415 - most questions do without
+
+    blobs = store.Store(layout, disk)
+    for ref in content.artifacts:
+        tree = _below(layout, layout.tree(ref.digest))
         try:
-            artifact = trusted.read_artifact(store, ref.digest)
+            artifact = trusted.read_artifact(blobs, ref.digest)
         except DeviceError as exc:
-            yield Drift("file", f"blobs: {digests.short(ref.digest)}", ref.digest, exc.summary)
+            yield Drift("file", tree, ref.digest, exc.summary)
             continue
-        for damage in trees.damage_of(store, artifact, level):
+        for damage in trees.damage_of(blobs, artifact, level):
             yield Drift("file", os.path.join(tree, damage.path), damage.expected, damage.actual)
+
+
+def _below(layout: Layout, path: str) -> str:
+    return os.path.relpath(path, layout.prefix)

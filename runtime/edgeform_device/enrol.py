@@ -6,12 +6,10 @@ whoever may do that has the disk in hand.
 
 import os
 import re
-import shutil
-import sys
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
-from edgeform_device import identity, secrets, signing, systemd, tuf
+from edgeform_device import bytecode, identity, secrets, signing, toolfile, tuf
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused, Usage
 from edgeform_device.identity import Identity
@@ -36,7 +34,6 @@ FOLDERS = (
 # The script and unit files name the prefix without quoting it.
 _PREFIX = re.compile(r"/[A-Za-z0-9._/+-]{1,200}\Z")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
-_TOOL_NAME = re.compile(r"([0-9a-f]{64})\.pyz\Z")
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,9 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
     Args:
         root: where /proc, /sys and /run are, normally `/`.
 
+    A device that systemd runs recovers by itself after a boot from then on; under a supervisor whoever starts
+    the machine has to call `edgeform-device recover`.
+
     Raises:
         Refused: it is another device already, or services cannot be run as asked.
         NotTrusted: it obeys another root already, or this one does not sign itself.
@@ -117,9 +117,11 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
         user=wish.user,
         root=root,
     )
-    tool = install_running_tool(disk, layout)
-    if services == "systemd" and tool is not None:
-        systemd.install_recovery(disk, layout, command_of(layout, tool))
+    tool = toolfile.install_running_tool(disk, layout)
+    if tool is not None:
+        bytecode.write(tool)
+        if services == "systemd":
+            _recover_at_boot(disk, layout, tool, root)
     if disk.read(layout.device) != who.encoded():
         disk.write_file(layout.device, who.encoded())
     root_digest = digests.of_bytes(wish.root)
@@ -130,6 +132,17 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
         code=identity.short_code(root_digest, device_key or ""),
         profile=profile,
     )
+
+
+def _recover_at_boot(disk: Disk, layout: Layout, tool: str, root: str) -> None:
+    """Make this tool's file, and no link to it, what puts the state in order after a boot."""
+    from edgeform_device import command, systemd  # noqa: PLC0415 - a supervisor's device has no use for them
+
+    folder = os.path.join(root, systemd.PERMANENT_DIR.lstrip("/"))
+    disk.mkdir(folder)
+    is_new = systemd.install_recovery(disk, layout, toolfile.command_of(layout, tool), folder)
+    if is_new and root == "/":
+        command.run(("systemctl", "daemon-reload"))
 
 
 def _services(wish: Wish, root: str) -> str:
@@ -156,49 +169,3 @@ def _check_same_device(disk: Disk, layout: Layout, wish: Wish) -> None:
             detail=f"Its prefix is {layout.prefix}. Nothing was changed.",
             hint="Check the address in the site spec. To give the device away, remove its prefix.",
         )
-
-
-def install_running_tool(disk: Disk, layout: Layout) -> Optional[str]:
-    """The path of this very tool in the prefix, with the command that names it; None outside a .pyz."""
-    source = running_tool()
-    if source is None:
-        return None
-    digest = digests.of_file(source)
-    path = layout.tool(digest)
-    if not disk.exists(path):
-        tmp = path + ".tmp"
-        shutil.copyfile(source, tmp)
-        os.chmod(tmp, 0o644)
-        disk.publish(tmp, path)
-    if disk.read(layout.command) is None:
-        write_command(disk, layout, digest)
-    return path
-
-
-def write_command(disk: Disk, layout: Layout, tool_digest: str) -> None:
-    """Make `bin/edgeform-device` run this tool from now on, by one rename."""
-    disk.write_file(layout.command, command_script(layout, tool_digest), 0o755)
-
-
-def command_of(layout: Layout, tool: str) -> Tuple[str, ...]:
-    """How that tool is run for this prefix, up to the verb, whatever directory and environment."""
-    python = shutil.which("python3") or sys.executable
-    return (python, "-I", "-S", "-B", tool, "--prefix", layout.prefix)
-
-
-def command_script(layout: Layout, tool_digest: str) -> bytes:
-    """The two lines of `bin/edgeform-device`; isolated from the caller's environment and packages."""
-    run = f"exec python3 -I -S -B {layout.tool(tool_digest)} --prefix {layout.prefix}"
-    return f'#!/bin/sh\n{run} "$@"\n'.encode()
-
-
-def running_tool() -> Optional[str]:
-    """The .pyz that this process runs from; None when it runs from a checkout."""
-    path = os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else ""
-    return path if path.endswith(".pyz") and os.path.isfile(path) else None
-
-
-def running_digest() -> Optional[str]:
-    """The digest in the name of the running tool's file, which was proven when it was installed."""
-    found = _TOOL_NAME.search(running_tool() or "")
-    return digests.PREFIX + found.group(1) if found else None

@@ -143,6 +143,7 @@ class Ingest:
         part = self._locked_part(path)
         try:
             if self._store.has(piece.digest, piece.size_bytes):
+                self._disk.sys_unlink(path)  # made anew while another upload published the blob
                 self._skip(piece)
             else:
                 self._append(part, path, piece)

@@ -1,22 +1,21 @@
 """The real parts put together: what a verb of this tool works with on a real device."""
 
 import os
-import sys
 from typing import Tuple
 
-from edgeform_device import checks, clock, enrol, receipts, signing
+from edgeform_device import checks, clock, receipts, signing
+from edgeform_device.backend import services_of
 from edgeform_device.boottime import BootClock
 from edgeform_device.durable import Disk
 from edgeform_device.identity import Identity
 from edgeform_device.launch import DetachedLauncher, SystemdLauncher
 from edgeform_device.layout import Layout
 from edgeform_device.locks import FileLocks
-from edgeform_device.ports import Environment, Launcher, Services, Verdict
+from edgeform_device.ports import Environment, Launcher, Verdict
 from edgeform_device.preparation import Prepare
 from edgeform_device.session import Session
 from edgeform_device.subject import Subject
-from edgeform_device.supervisor import SupervisorServices
-from edgeform_device.systemd import SystemdServices
+from edgeform_device.toolfile import tool_command
 from edgeform_device.version import BUILT_S, VERSION
 from edgeform_wire.receipt import GENESIS, CheckResult, Receipt
 
@@ -31,33 +30,20 @@ def live_environment(session: Session) -> Environment:
     layout, disk = session.layout, session.disk
     boot = BootClock(who.root)
     tool = tool_command(layout)
-    services: Services
-    launcher: Launcher
-    if who.services == "systemd":
-        services = SystemdServices(disk, layout, tool, who.user)
-        launcher = SystemdLauncher(tool)
-    else:
-        services = SupervisorServices(disk, layout, boot, tool)
-        launcher = DetachedLauncher(tool, layout)
+    launcher: Launcher = (
+        SystemdLauncher(tool) if who.services == "systemd" else DetachedLauncher(tool, layout)
+    )
     return Environment(
         layout=layout,
         disk=disk,
         clock=boot,
         locks=FileLocks(layout),
-        services=services,
+        services=services_of(session, who),
         preparation=Prepare(disk, layout, who),
         checks=RealChecks(layout),
         receipts=ReceiptLog(disk, layout, who, boot),
         launcher=launcher,
     )
-
-
-def tool_command(layout: Layout) -> Tuple[str, ...]:
-    """How this very tool is run again, up to the verb, whatever directory and environment."""
-    own = enrol.running_tool()
-    if own is None:
-        return (sys.executable, "-B", "-m", "edgeform_device", "--prefix", layout.prefix)
-    return enrol.command_of(layout, own)
 
 
 class RealChecks:

@@ -444,15 +444,16 @@ def _file_digest(path: "str") -> "str":
     except (OSError, ValueError):
         return UNREADABLE
     hasher = hashlib.sha256()
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
             return UNREADABLE
-        try:
-            for part in iter(lambda: stream.read(1024 * 1024), b""):
-                hasher.update(part)
-        except OSError:
-            return UNREADABLE
+        for part in iter(lambda: os.read(descriptor, 1024 * 1024), b""):
+            hasher.update(part)
+    except OSError:
+        return UNREADABLE
+    finally:
+        os.close(descriptor)
     return "sha256:" + hasher.hexdigest()
 
 

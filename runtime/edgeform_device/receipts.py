@@ -7,11 +7,10 @@ damage is seen and recovery is not stopped by it.
 
 import os
 from dataclasses import dataclass, replace
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Protocol, Tuple
 
 from edgeform_device.durable import Disk
 from edgeform_device.layout import Layout
-from edgeform_device.signing import UNSIGNED, Signer
 from edgeform_wire import receipt as wire
 from edgeform_wire.errors import WireError
 from edgeform_wire.receipt import Receipt, SignedReceipt
@@ -19,8 +18,18 @@ from edgeform_wire.receipt import Receipt, SignedReceipt
 Check = Callable[[bytes, bytes], bool]
 """(signature, message) -> whether the device's key made it."""
 
+UNSIGNED = "unsigned"
 TAIL_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
+
+class Signer(Protocol):
+    """Whoever signs for this device; `kind` goes into the receipt, `unsigned` where nobody can."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def sign(self, message: bytes) -> Optional[bytes]: ...
 
 
 @dataclass(frozen=True)

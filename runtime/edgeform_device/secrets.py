@@ -85,6 +85,11 @@ def listed(disk: Disk, layout: Layout) -> List[Secret]:
     ]
 
 
+def is_sealed(disk: Disk, layout: Layout, name: str) -> bool:
+    """Whether a secret is sealed to the machine, so that only systemd can open it for a service."""
+    return _index(disk, layout).get(name, {}).get("kept") == SEALED
+
+
 def drop(disk: Disk, layout: Layout, name: str) -> bool:
     """Forget a secret; False where there was none."""
     _check_name(name)

@@ -1,11 +1,13 @@
 """Everything this device knows about itself, in one answer: what a plan, a status and a drift check read."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
-from edgeform_device import drift, enrol, generations, receipts
+from edgeform_device import backend, drift, generations, receipts, toolfile
 from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError
+from edgeform_device.identity import Identity
 from edgeform_device.layout import Layout
+from edgeform_device.ports import Services
 from edgeform_device.records import Committed, State, Txn
 from edgeform_device.session import Session
 from edgeform_device.version import STATE_FORMATS, VERSION
@@ -37,7 +39,7 @@ def state(session: Session, level: str) -> Dict[str, Any]:
         "services": who.services,
         "tool": {
             "version": VERSION,
-            "digest": enrol.running_digest(),
+            "digest": toolfile.running_digest(),
             "state_formats": list(STATE_FORMATS),
         },
         "generation": _generation(disk, layout, committed),
@@ -46,12 +48,44 @@ def state(session: Session, level: str) -> Dict[str, Any]:
             dict(vars(entry), digest=digest)
             for digest, entry in sorted(record.quarantine().items())
         ],
-        "health": [],
+        "health": _health(session, who, committed),
         "drift": [found.to_json() for found in drift.drift(disk, layout, level)],
         "trust": _trust(disk, layout),
         "receipts": {"last_seq": 0 if newest is None else newest.seq},
         "needs_hands": "" if hands is None else hands.reason,
     }
+
+
+def _health(
+    session: Session, who: Identity, committed: Optional[Committed]
+) -> List[Dict[str, str]]:
+    """How each pipeline of the committed generation is, as its service and its socket say."""
+    if committed is None:
+        return []
+    try:
+        content = generations.read(session.disk, session.layout, committed.generation)
+    except DeviceError:
+        return []  # `drift` says what is wrong with the manifest
+    services = backend.services_of(session, who)
+    return [_health_of(services, use.name) for use in content.pipelines]
+
+
+def _health_of(services: Services, name: str) -> Dict[str, str]:
+    try:
+        found = services.health(name)
+    except DeviceError as exc:
+        return {"name": name, "state": "unknown", "detail": exc.summary}
+    if found.is_ready:
+        return {"name": name, "state": "active", "detail": found.detail}
+    if not found.is_active:
+        is_wanted = name in services.known()
+        return {
+            "name": name,
+            "state": "failed" if is_wanted else "stopped",
+            "detail": found.detail,
+        }
+    state = "starting" if found.phase == "loading" else "failed" if found.phase else "unknown"
+    return {"name": name, "state": state, "detail": found.detail or f"phase {found.phase!r}"}
 
 
 def _generation(disk: Disk, layout: Layout, committed: Optional[Committed]) -> Dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import pwd
 from typing import Dict, List, Optional, Tuple
 
-from edgeform_device import command, process, services
+from edgeform_device import command, process, secrets, services
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused
 from edgeform_device.layout import Layout, check_name
@@ -55,7 +55,8 @@ class SystemdServices:
         for use in generation.pipelines:
             services.make_results(self._disk, self._layout, use.name, owner)
             place = os.path.join(unit_of(use.name) + ".d", "edgeform.conf")
-            files[place] = "[Service]\n" + _lines(limits(self._layout, use))
+            lines = limits(use) + credentials(self._disk, self._layout, use)
+            files[place] = "[Service]\n" + _lines(lines)
         if self._write_changed(files):
             command.run(("systemctl", "daemon-reload"))
 
@@ -76,7 +77,11 @@ class SystemdServices:
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unit = shadow_unit(use.name)
-        properties = hardening(self._layout, self._user) + limits(self._layout, use)
+        properties = (
+            hardening(self._layout, self._user)
+            + limits(use)
+            + credentials(self._disk, self._layout, use)
+        )
         command.run(
             (
                 "systemd-run",
@@ -257,8 +262,8 @@ def hardening(layout: Layout, user: str) -> Tuple[str, ...]:
     )
 
 
-def limits(layout: Layout, use: PipelineUse) -> Tuple[str, ...]:
-    """What differs between pipelines: memory, CPU, and the secrets they may read."""
+def limits(use: PipelineUse) -> Tuple[str, ...]:
+    """What differs between pipelines: memory and CPU."""
     found: List[str] = []
     memory_bytes = use.limits.get("memory_bytes")
     cpu_percent = use.limits.get("cpu_percent")
@@ -266,8 +271,16 @@ def limits(layout: Layout, use: PipelineUse) -> Tuple[str, ...]:
         found += [f"MemoryMax={memory_bytes}", "MemorySwapMax=0"]
     if isinstance(cpu_percent, (int, float)):
         found.append(f"CPUQuota={cpu_percent:g}%")
-    found += [f"LoadCredential={name}:{layout.secret(name)}" for name in use.secrets]
     return tuple(found)
+
+
+def credentials(disk: Disk, layout: Layout, use: PipelineUse) -> Tuple[str, ...]:
+    """The secrets a pipeline may read; those that are sealed to the machine are opened by systemd."""
+    return tuple(
+        f"LoadCredential{'Encrypted' if secrets.is_sealed(disk, layout, name) else ''}"
+        f"={name}:{layout.secret(name)}"
+        for name in use.secrets
+    )
 
 
 def unit_of(name: str) -> str:

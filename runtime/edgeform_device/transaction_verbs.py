@@ -12,12 +12,13 @@ from edgeform_device.boottime import BootClock
 from edgeform_device.cli import number, options
 from edgeform_device.errors import Refused, Usage
 from edgeform_device.journal import Outcome
-from edgeform_device.live import live_environment, tool_command
+from edgeform_device.live import live_environment
 from edgeform_device.records import State
 from edgeform_device.run import run_argv
 from edgeform_device.session import Session
 from edgeform_device.subject import Subject
 from edgeform_device.supervise import Supervisor
+from edgeform_device.toolfile import tool_command
 from edgeform_wire.fields import Fields
 from edgeform_wire.receipt import CheckResult
 

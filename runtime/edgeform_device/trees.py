@@ -21,7 +21,6 @@ ALONE = ("model",)
 
 SAMPLED_FILES = 16
 SAMPLED_BYTES = 16 * 1024 * 1024
-LEVELS = ("none", "sample", "full")
 FOREIGN = "foreign"
 OTHER_MODE = "same bytes, other mode or time"
 

@@ -14,13 +14,13 @@ from edgeform_device.session import Session
 
 def version(_session: Session, arguments: List[str]) -> Dict[str, Any]:
     """Which tool this is, and which state formats it reads."""
-    from edgeform_device import enrol
+    from edgeform_device import toolfile
     from edgeform_device.version import STATE_FORMATS, VERSION
 
     options(arguments, {})
     return {
         "version": VERSION,
-        "digest": enrol.running_digest(),
+        "digest": toolfile.running_digest(),
         "state_formats": list(STATE_FORMATS),
     }
 
@@ -146,6 +146,15 @@ def receipts(session: Session, arguments: List[str]) -> Dict[str, Any]:
     chosen = options(arguments, {"since": "0"})
     found = log.since(session.layout, number(chosen["since"], "since"))
     return {"receipts": [line.decode("utf-8", "replace") for line in found]}
+
+
+def generations(session: Session, arguments: List[str]) -> Dict[str, Any]:
+    """Every generation on the disk, with its manifest and its origin."""
+    from edgeform_device import kept
+
+    options(arguments, {})
+    session.identity()
+    return {"generations": kept.kept(session.disk, session.layout)}
 
 
 def plan(session: Session, arguments: List[str]) -> Dict[str, Any]:

@@ -9,20 +9,22 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Dict, Mapping, Optional
 
 from edgeform_runtime import VERSION, model, sockets
 from edgeform_runtime.control import ControlServer
 from edgeform_runtime.errors import PipelineInvalid, RuntimeFault
-from edgeform_runtime.httpd import HttpServer
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.notify import Notifier
 from edgeform_runtime.operations import Operations, Status, read_pipeline
 from edgeform_runtime.secrets import secrets_of
-from edgeform_runtime.server import Routes
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.workers import Workers
+
+if TYPE_CHECKING:
+    from edgeform_runtime.httpd import HttpServer
+    from edgeform_runtime.server import Routes
 
 EXIT_OK, EXIT_FAILED, EXIT_STUCK = 0, 3, 70
 FAILED_LINGER_S = 5.0
@@ -114,6 +116,10 @@ class Daemon:
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
 
     def _serve_http(self, live: model.LoadedModel, metrics: Metrics, workers: Workers) -> None:
+        # asyncio costs 50 ms of start-up, which a shadow in the middle of a transaction need not pay.
+        from edgeform_runtime.httpd import HttpServer  # noqa: PLC0415 - see above
+        from edgeform_runtime.server import Routes  # noqa: PLC0415 - see above
+
         listening = [sockets.listen(self._http_path(), HTTP_MODE, backlog=64)]
         serving = live.stages.serving
         if serving.port:

@@ -21,6 +21,8 @@ MAX_CONNECTIONS = 64
 MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 IDLE_S = 75.0
 RECEIVE_S = 20.0
+LINGER_S = 2.0
+LINGER_BYTES = 16 * 1024 * 1024
 _BUFFER_BYTES = 256 * 1024  # bodies of this size arrive without pausing the transport
 _REASONS = {
     100: "Continue",
@@ -151,8 +153,7 @@ class HttpServer:
         except RequestError as exc:
             self._bytes_in_flight -= taken
             # What follows on this connection cannot be told from the refused body.
-            _write(writer, problem(exc.status, exc.summary), keep_alive=False)
-            await writer.drain()
+            await self._refuse(reader, writer, problem(exc.status, exc.summary))
             return False
         try:
             response = await self._handled(request)
@@ -182,8 +183,26 @@ class HttpServer:
                 return first + await reader.readuntil(b"\r\n\r\n")
             except asyncio.LimitOverrunError:
                 text = f"request head of more than {MAX_HEAD_BYTES} bytes"
-                _write(writer, problem(431, text), keep_alive=False)
+                await self._refuse(reader, writer, problem(431, text))
                 raise ConnectionAbortedError from None
+
+    async def _refuse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, response: Response
+    ) -> None:
+        """Answer, and take what the client is still sending: a reset would cost it the answer."""
+        _write(writer, response, keep_alive=False)
+        await writer.drain()
+        writer.write_eof()
+        end = self._loop.call_later(LINGER_S, writer.close)
+        try:
+            left = LINGER_BYTES
+            while left > 0:
+                part = await reader.read(_BUFFER_BYTES)
+                if not part:
+                    return
+                left -= len(part)
+        finally:
+            end.cancel()
 
     async def _with_body(
         self,

@@ -20,6 +20,8 @@ from edgeform_runtime.pipeline import Resize, Stages, stages_of
 from edgeform_runtime.stages import postprocess, preprocess
 from edgeform_wire.pipeline import PipelineFile
 
+AVERAGE_WEIGHT = 0.25
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -50,6 +52,8 @@ class LoadedModel:
         self._idle = threading.Condition()
         self._users = 0
         self._is_single = stages.engine.threads == 1
+        self.typical_s = float("inf")
+        """Moving average of the engine's wall time."""
 
     @property
     def variant(self) -> str:
@@ -81,7 +85,10 @@ class LoadedModel:
         with self._running:
             cpu, wall = clock(), time.perf_counter()
             outputs = self.session.infer(feeds)
-            return Answer(outputs=outputs, wall_s=time.perf_counter() - wall, cpu_s=clock() - cpu)
+            answer = Answer(outputs, time.perf_counter() - wall, clock() - cpu)
+        before = min(self.typical_s, 2 * answer.wall_s)  # one slow run must not linger
+        self.typical_s = before + (answer.wall_s - before) * AVERAGE_WEIGHT
+        return answer
 
     def tensor_of(self, content: bytes) -> Dict[str, Array]:
         """The model's input for a file as it comes from the camera.

@@ -4,15 +4,18 @@ import io
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from edgeform.build.tool import tool_bytes
-
 from edgeform.trust.create import Trust, init_development, open_trust
-from edgeform.trust.publish import publish
+from edgeform.trust.publication import publish
 from edgeform.trust.repository import NewTarget
 from edgeform_device import enrol
 from edgeform_device.durable import Disk
@@ -33,12 +36,28 @@ PYENV = Path.home() / ".pyenv" / "versions"
 def interpreters() -> tuple[Path, ...]:
     """The CPython 3.8 and newer that stand on this machine beside the one that runs the tests."""
     found = []
-    for folder in sorted(PYENV.glob("3.*")):
+    for folder in sorted(
+        PYENV.glob("3.*"), key=lambda f: [int(n) for n in f.name.split(".") if n.isdigit()]
+    ):
         minor = folder.name.split(".")[1]
         python = folder / "bin" / "python3"
         if minor.isdigit() and int(minor) >= 8 and python.is_file():
             found.append(python)
     return tuple(found)
+
+
+def sampled_interpreters() -> list[Any]:
+    """This Python, the oldest and the newest for every run; those between only in `make test-all`."""
+    found = interpreters()
+    always = {Path(sys.executable), *found[:1], *found[-1:]}
+    return [
+        pytest.param(
+            python,
+            id="-".join(python.parts[-3:-2]) if python in found else "this",
+            marks=() if python in always else (pytest.mark.slow,),
+        )
+        for python in (Path(sys.executable), *found)
+    ]
 
 
 def old_interpreters() -> tuple[Path, ...]:
@@ -221,11 +240,18 @@ class Publisher:
 
 
 def a_publisher(folder: Path) -> Publisher:
-    def secret() -> bytes:
-        return b"development"
+    """A new development root, in a folder that is not there yet."""
+    init_development(folder, (SITE,), _passphrase, now=datetime.now(timezone.utc))
+    return the_publisher(folder)
 
-    init_development(folder, (SITE,), secret, now=datetime.now(timezone.utc))
-    return Publisher(open_trust(folder, secret))
+
+def the_publisher(folder: Path) -> Publisher:
+    """The publisher of a folder that `a_publisher` made."""
+    return Publisher(open_trust(folder, _passphrase))
+
+
+def _passphrase() -> bytes:
+    return b"development"
 
 
 def deliver(device: Device, publisher: Publisher, deployment: Deployment, *contents: bytes) -> None:

@@ -108,6 +108,8 @@ class Control:
 
 @dataclass
 class RunningDaemon:
+    """The process and what it wrote."""
+
     process: subprocess.Popen[str]
     socket_path: str
     log_path: pathlib.Path

@@ -20,12 +20,13 @@ WHY_NOT = "no OpenSSH server here: apt-get install openssh-server"
 
 @dataclass
 class SshServer:
-    """One device: `with SshServer(directory) as device`."""
+    """One device: `with SshServer(directory) as device`; `inside` is a command that sshd is run by."""
 
     directory: Path
     extra_config: str = ""
     host_key_types: tuple[str, ...] = ("ed25519",)
     port: int = 0
+    inside: tuple[str, ...] = ()
     client_key: Path = field(init=False)
     _process: subprocess.Popen | None = field(init=False, default=None)
 
@@ -69,6 +70,7 @@ class SshServer:
                 "setpriv",
                 "--pdeathsig",
                 "TERM",
+                *self.inside,
                 SSHD,
                 "-D",
                 "-f",

@@ -1,17 +1,14 @@
 """Targets for transport tests."""
 
-from pathlib import Path
+from support.sshd import SshServer
 
 from edgeform.domain.site import Connect
 from edgeform.transport.base import Target
-from support.sshd import SshServer
 
 
-def a_target(
-    server: SshServer, name: str = "cam-01", *, sudo_password=None, known_hosts=None, **connect
-):
-    """A device behind a test's sshd; every field of Connect can be given."""
-    fields = {
+def a_target(server: SshServer, name: str = "cam-01", *, connect=None, **fields):
+    """A device behind a test's sshd; `connect` replaces fields of Connect, the others those of Target."""
+    how = {
         "host": "127.0.0.1",
         "port": server.port,
         "user": server.user,
@@ -19,10 +16,5 @@ def a_target(
         "host_key": server.host_key(),
         "become": "none",
         "connect_timeout_s": 15.0,
-    } | connect
-    return Target(
-        name=name,
-        connect=Connect(**fields),
-        sudo_password=sudo_password,
-        known_hosts=None if known_hosts is None else Path(known_hosts),
-    )
+    }
+    return Target(name=name, connect=Connect(**(how | (connect or {}))), **fields)

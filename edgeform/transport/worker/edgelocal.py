@@ -16,6 +16,7 @@ class EdgeLocal(BaseConnector):
     """The controller's machine, through the same conversation as everything else."""
 
     handles_execution = True
+    heard: str = ""
     _target: Target
 
     @staticmethod
@@ -36,7 +37,7 @@ class EdgeLocal(BaseConnector):
         **arguments: Any,
     ) -> tuple[bool, CommandOutput]:
         del print_output, print_input
-        return run_for_pyinfra(self.run, command, arguments)
+        return run_for_pyinfra(self, command, arguments)
 
     def put_file(self, *args: object, **arguments: object) -> NoReturn:
         del args, arguments

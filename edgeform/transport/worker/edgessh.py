@@ -30,6 +30,7 @@ from edgeform.transport.worker.shell import run_for_pyinfra
 class EdgeSSH(SSHConnector):
     """One device: a kept connection, fresh ones when it is busy or when a new one is asked for."""
 
+    heard: str = ""
     _target: Target
     _kept: Link | None = None
 
@@ -85,7 +86,7 @@ class EdgeSSH(SSHConnector):
         **arguments: Any,
     ) -> tuple[bool, CommandOutput]:
         del print_output, print_input
-        return run_for_pyinfra(self.run, command, arguments)
+        return run_for_pyinfra(self, command, arguments)
 
     def put_file(self, *args: object, **arguments: object) -> NoReturn:
         del args, arguments

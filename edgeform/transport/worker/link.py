@@ -6,7 +6,10 @@ closing the socket from another greenlet; nothing else is reliable.
 
 import contextlib
 import getpass
+import os
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +22,6 @@ from paramiko import (
     Channel,
     ChannelException,
     PKey,
-    ProxyCommand,
     SSHClient,
     SSHException,
     Transport,
@@ -46,7 +48,7 @@ HANDSHAKES = BoundedSemaphore(16)
 """Handshakes are the one thing that costs CPU here: more of them at once and each runs out of time."""
 
 _T = TypeVar("_T")
-_Socket = socket.socket | Channel | ProxyCommand
+_Socket = socket.socket | Channel
 
 
 class PeerSilent(Exception):
@@ -80,6 +82,7 @@ class Link:
 
     def __init__(self, clients: list[SSHClient]) -> None:
         self._clients = clients
+        self._proxy: subprocess.Popen[bytes] | None = None
 
     @property
     def client(self) -> SSHClient:
@@ -109,6 +112,25 @@ class Link:
         """Close every connection on the way, the device's first."""
         for client in reversed(self._clients):
             client.close()
+        if self._proxy is not None and self._proxy.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._proxy.pid, signal.SIGKILL)
+
+    def through(self, proxy_command: str) -> socket.socket:
+        """The near end of a ProxyCommand, which lives as long as this connection.
+
+        Not paramiko's: that one reads its pipe with a select that does not work under gevent.
+        """
+        near, far = socket.socketpair()
+        with far:
+            self._proxy = subprocess.Popen(
+                ("sh", "-c", f"exec {proxy_command}"),
+                stdin=far.fileno(),
+                stdout=far.fileno(),
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return near
 
 
 def open_link(target: Target) -> Link:
@@ -173,7 +195,7 @@ class _Attempt:
                 ends = ((hop.host, hop.port), ("127.0.0.1", 0))
                 return within(left_s, partial(ask, *ends), self.link.close)
             if hop.proxy_command is not None:
-                return ProxyCommand(hop.proxy_command)
+                return self.link.through(hop.proxy_command)
             # The name is looked up in a thread that no socket timeout covers.
             return within(left_s, partial(_tcp, hop, left_s), lambda: None)
         except (PeerSilent, TimeoutError):

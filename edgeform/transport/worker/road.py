@@ -5,6 +5,7 @@ checking and agent forwarding is not obeyed: checking is always strict, agents a
 """
 
 import getpass
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,7 @@ from edgeform.domain.observed import Unreachability
 from edgeform.transport.base import DeviceUnreachable, Target
 
 MAX_HOPS = 8
+DEFAULT_PORT = 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def road_to(target: Target) -> tuple[Hop, ...]:
     hop = _hop(
         config,
         connect.host or target.name,
-        port=connect.port if connect.port != 22 else None,
+        port=connect.port if connect.port != DEFAULT_PORT else None,
         user=connect.user or None,
         target=target,
     )
@@ -105,8 +107,8 @@ def _config(target: Target) -> _Config:
         return _Config(None)
     parsed = SSHConfig()
     try:
-        with Path(path).expanduser().open(encoding="utf-8") as lines:
-            parsed.parse(lines)
+        file = Path(path).expanduser()
+        parsed.parse(_Lines(_from_site(target) + file.read_text("utf-8"), str(file)))
     except OSError as exc:
         raise DeviceUnreachable(
             target.name,
@@ -123,6 +125,22 @@ def _config(target: Target) -> _Config:
     return _Config(parsed)
 
 
+class _Lines(io.StringIO):
+    """Text with the name that relative Include statements are looked up beside."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+def _from_site(target: Target) -> str:
+    """What the site says, as the first lines: the first value wins, and goes into a ProxyCommand's %p."""
+    connect = target.connect
+    port = f"  Port {connect.port}\n" if connect.port != DEFAULT_PORT else ""
+    user = f"  User {connect.user}\n" if connect.user else ""
+    return f"Host {connect.host or target.name}\n{port}{user}Host *\n" if port or user else ""
+
+
 def _hop(config: _Config, name: str, *, port: int | None, user: str | None, target: Target) -> Hop:
     key_files = config.key_files(name)
     if not key_files and target.connect.key_file is not None:
@@ -131,7 +149,7 @@ def _hop(config: _Config, name: str, *, port: int | None, user: str | None, targ
     return Hop(
         name=config.get(name, "hostkeyalias") or address,
         host=address,
-        port=port or int(config.get(name, "port") or 22),
+        port=port or int(config.get(name, "port") or DEFAULT_PORT),
         user=user or config.get(name, "user") or getpass.getuser(),
         key_files=key_files,
         use_agent=target.connect.use_agent,

@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
+from edgeform_runtime import onnxfile
 from edgeform_runtime.arrays import Array
-from edgeform_runtime.engines import onnxfile
 from edgeform_runtime.engines.base import Effective, EngineConfig, Session, TensorSpec
 from edgeform_runtime.errors import EngineUnavailable, InferenceFailed, ModelRefused
 

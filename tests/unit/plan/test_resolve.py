@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 from support.plan import (
     a_class,
@@ -18,7 +20,8 @@ from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
 from edgeform.domain.pipeline import Checks
 from edgeform.domain.site import SecretRef
-from edgeform.plan import resolve
+from edgeform.plan import problems, resolve
+from edgeform.plan.explained import EXPLAINED
 from edgeform_wire import generation
 
 TOKEN = SecretRef(provider="env", path="MQTT_TOKEN")
@@ -164,6 +167,11 @@ def test_a_closure_for_a_newer_glibc_than_the_class_has_is_not_taken():
     assert runtime.required("glibc") == "2.28"
 
 
+def test_glibc_versions_compare_as_numbers():
+    lock = a_lock(a_model_artifact(), a_runtime_artifact(glibc="2.4"))
+    assert only(a_site(), lock).artifacts
+
+
 def test_one_problem_of_many_devices_is_told_once_and_names_them():
     devices = [a_device(f"cam-{n}") for n in range(7)]
     resolution = resolve(a_site(*devices), a_lock(a_runtime_artifact()))
@@ -212,3 +220,8 @@ def test_drivers_come_from_the_class():
     drivers = DriverTuple(modules=("hailo_pci",))
     hardware = replace(a_class(), drivers=drivers)
     assert only(a_site(a_device(hardware=hardware)), a_lock()).drivers == drivers
+
+
+def test_every_code_of_planning_is_explained_and_used():
+    source = Path(problems.__file__).read_text()
+    assert set(re.findall(r'code="(EF\d{4})"', source)) == set(EXPLAINED)

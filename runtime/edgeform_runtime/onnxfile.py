@@ -84,9 +84,9 @@ def read(path: str) -> OnnxFile:
             size = os.fstat(stream.fileno()).st_size
             if size == 0:
                 raise ModelRefused(f"{name}: the file is empty")
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                with memoryview(mapped) as content:
-                    return _model(content, name)
+            # Not closed by hand: an error on its way up still holds slices of the mapping.
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            return _model(memoryview(mapped), name)
     except FileNotFoundError as exc:
         raise ModelRefused(f"{name}: no such file") from exc
     except OSError as exc:

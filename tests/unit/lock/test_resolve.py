@@ -1,0 +1,237 @@
+"""A new lock: what is locked stays, what is asked for moves, what cannot be made is said."""
+
+import pytest
+from support.registry import a_registry, aliases
+from support.spec import a_site, an_object, some_devices
+
+from edgeform.domain.artifacts import VersionRule
+from edgeform.errors import UsageError
+from edgeform.lock.lockfile import read_text, rendered
+from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of
+from edgeform.registry.base import VersionNotFound
+from edgeform.registry.open import registries_of
+from edgeform_wire import digest
+from edgeform_wire.artifact import Artifact, ArtifactFile, Requires
+
+
+class Builder:
+    """Makes true artifacts of whatever lies in the folder; closures only for one architecture."""
+
+    def __init__(self, arch="x86_64"):
+        self.arch = arch
+        self.asked = []
+
+    def model(self, request):
+        self.asked.append(f"{request.model.name}@{request.version}/{request.variant.name}")
+        assert (request.folder / request.entry).is_file()
+        files = tuple(
+            ArtifactFile(
+                path=p.relative_to(request.folder).as_posix(),
+                size_bytes=p.stat().st_size,
+                mode="0644",
+                digest=digest.of_file(str(p)),
+            )
+            for p in sorted(request.folder.rglob("*"))
+            if p.is_file()
+        )
+        return Artifact(
+            kind="model",
+            name=request.model.name,
+            version=request.version,
+            variant=request.variant.name,
+            epoch=request.model.epoch,
+            requires=Requires(),
+            files=files,
+            metadata={"engine": request.variant.engine, "measures": {"accuracy": 0.9}},
+        )
+
+    def runtime(self, request):
+        self.asked.append(f"{request.engine}/{request.arch}")
+        if request.arch != self.arch:
+            return None
+        return Artifact(
+            kind="runtime",
+            name=request.engine,
+            version="1.0.0",
+            variant=f"{request.arch}-py{request.python}",
+            epoch=0,
+            requires=Requires(arch=request.arch, glibc=request.glibc, python=request.python),
+            files=(),
+            metadata={"engine": request.engine, "engine_version": "1.24.0"},
+        )
+
+
+def a_model(
+    version, name="digits", variants="[{name: f32, engine: onnxruntime, file: model.onnx}]"
+):
+    return an_object(
+        "Model",
+        name,
+        f"{{source: {{registry: local, name: digits}}, version: {version}, variants: {variants}}}",
+    )
+
+
+SITE = an_object("Site", "s", "{registries: [{name: local, kind: directory, path: model}]}")
+PC = "{name: d, class: builtin/linux-x86_64, connect: {host: h}}"
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Loads a site with these documents, beside a registry with three versions, and renews a lock."""
+
+    class World:
+        builder = Builder()
+        runs = 0
+
+        def site(self, *documents):
+            loaded = a_site(tmp_path, SITE, *documents, with_base=False)
+            self.registry = a_registry(
+                tmp_path / "site" / "model",
+                {
+                    "digits": {
+                        v: {"model.onnx": v.encode(), "q/model.onnx": b"q" + v.encode()}
+                        for v in ("1.0.0", "1.1.0", "2.0.0")
+                    }
+                },
+            )
+            return loaded.checked()
+
+        def renew(self, site, old=None, *, update=(), is_here=lambda _: True):
+            self.runs += 1
+            self.builder.asked.clear()
+            return renewed(
+                site,
+                registries_of(site),
+                self.builder,
+                old,
+                update=update,
+                work=tmp_path / f"work-{self.runs}",
+                is_here=is_here,
+            )
+
+    return World()
+
+
+def test_a_first_lock_has_versions_variants_and_closures(world):
+    found = world.renew(world.site(a_model('{semver: "^1.0"}'), some_devices(PC)))
+    assert found.lock.versions == (("digits", "1.1.0"),)
+    assert [(a.kind, a.name, a.variant) for a in found.lock.artifacts] == [
+        ("model", "digits", "f32"),
+        ("runtime", "onnxruntime", "x86_64-py3.11"),
+    ]
+    model, runtime = found.lock.artifacts
+    assert model.measure("accuracy") == 0.9
+    assert (runtime.engine_version, runtime.required("glibc")) == ("1.24.0", "2.36")
+    assert found.changes == (
+        "digits: 1.1.0 (semver ^1.0)",
+        "runtime onnxruntime 1.0.0 (arch x86_64, glibc 2.36, python 3.11)",
+    )
+    assert read_text(rendered(found.lock).encode(), "x").checked() == found.lock
+
+
+def test_locking_again_builds_no_model_and_changes_nothing(world):
+    site = world.site(a_model('{semver: "^1.0"}'), some_devices(PC))
+    first = world.renew(site)
+    again = world.renew(site, first.lock)
+    assert again.lock == first.lock
+    assert again.changes == ()
+    assert world.builder.asked == []
+    assert world.renew(site, first.lock, update=["*"]).lock == first.lock
+    assert world.builder.asked == ["digits@1.1.0/f32", "onnxruntime/x86_64"]
+
+
+def test_a_newer_version_comes_only_when_it_is_asked_for(world):
+    site = world.site(a_model("{alias: stable}"), some_devices(PC))
+    aliases(world.registry, "digits", stable="1.0.0")
+    first = world.renew(site)
+    aliases(world.registry, "digits", stable="2.0.0")
+    assert world.renew(site, first.lock).lock.versions == (("digits", "1.0.0"),)
+    moved = world.renew(site, first.lock, update=["digits"])
+    assert moved.lock.versions == (("digits", "2.0.0"),)
+    assert moved.changes == ("digits: 1.0.0 -> 2.0.0 (alias stable)",)
+    assert world.renew(site, first.lock, update=["*"]).lock == moved.lock
+
+
+def test_another_rule_in_the_site_asks_again(world):
+    first = world.renew(world.site(a_model("{exact: 1.0.0}"), some_devices(PC)))
+    site = world.site(a_model("{exact: 2.0.0}"), some_devices(PC))
+    assert world.renew(site, first.lock).lock.versions == (("digits", "2.0.0"),)
+
+
+def test_a_new_variant_is_made_of_the_locked_version_not_of_a_newer_one(world):
+    site = world.site(a_model("{alias: stable}"), some_devices(PC))
+    aliases(world.registry, "digits", stable="1.0.0")
+    first = world.renew(site)
+    aliases(world.registry, "digits", stable="2.0.0")
+    more = "[{name: f32, engine: onnxruntime, file: model.onnx}, {name: q, engine: onnxruntime, file: q/model.onnx}]"
+    site = world.site(a_model("{alias: stable}", variants=more), some_devices(PC))
+    found = world.renew(site, first.lock)
+    assert found.lock.versions == (("digits", "1.0.0"),)
+    assert world.builder.asked[:2] == ["digits@1.0.0/f32", "digits@1.0.0/q"]
+    q = next(a for a in found.lock.artifacts if a.variant == "q")
+    assert q.size_bytes == len(b"q1.0.0")
+
+
+def test_a_model_that_the_site_dropped_leaves_the_lock(world):
+    first = world.renew(world.site(a_model("{exact: 1.0.0}"), some_devices(PC)))
+    found = world.renew(world.site(some_devices(PC)), first.lock)
+    assert found.lock.versions == ()
+    assert found.changes == ("digits: no longer used",)
+
+
+def test_files_that_changed_under_a_version_are_noticed(world):
+    site = world.site(a_model("{exact: 1.0.0}"), some_devices(PC))
+    first = world.renew(site)
+    (world.registry / "digits" / "1.0.0" / "model.onnx").write_bytes(b"other")
+    found = world.renew(site, first.lock, update=["digits"])
+    assert found.changes == ("digits: 1.0.0 has other files than before",)
+
+
+def test_closures_that_cannot_be_made_here_are_kept_or_named(world):
+    arm = "{name: e, class: builtin/linux-aarch64, connect: {host: i}}"
+    site = world.site(some_devices(PC, arm))
+    first = world.renew(site)
+    assert [(r.engine, r.arch) for r in first.missing] == [("onnxruntime", "aarch64")]
+    world.builder.arch = "aarch64"
+    second = world.renew(site, first.lock)
+    assert second.missing == ()
+    assert {a.required("arch") for a in second.lock.artifacts} == {"x86_64", "aarch64"}
+
+
+def test_what_is_locked_and_not_in_the_store_is_made_again_of_the_locked_version(world):
+    site = world.site(a_model("{alias: stable}"), some_devices(PC))
+    aliases(world.registry, "digits", stable="1.0.0")
+    first = world.renew(site)
+    aliases(world.registry, "digits", other="2.0.0")
+    found = world.renew(site, first.lock, is_here=lambda _: False)
+    assert found.lock == first.lock
+    assert world.builder.asked == ["digits@1.0.0/f32", "onnxruntime/x86_64"]
+
+
+def test_closures_are_asked_for_once_for_each_kind_of_system(world):
+    site = world.site(
+        some_devices(PC, "{name: e, class: builtin/linux-x86_64, connect: {host: i}}")
+    )
+    assert runtimes_of(d.hardware for d in site.devices) == (
+        RuntimeRequest(
+            engine="onnxruntime", engine_version=None, arch="x86_64", glibc="2.36", python="3.11"
+        ),
+    )
+
+
+def test_updating_what_the_site_does_not_have_is_wrong_usage(world):
+    site = world.site(a_model("{exact: 1.0.0}"))
+    with pytest.raises(UsageError) as caught:
+        world.renew(site, update=["digts"])
+    assert "digits" in caught.value.hint
+
+
+def test_a_version_that_does_not_exist_is_the_registrys_answer(world):
+    with pytest.raises(VersionNotFound):
+        world.renew(world.site(a_model("{exact: 7.0.0}")))
+
+
+def test_the_rule_is_kept_with_the_version(world):
+    found = world.renew(world.site(a_model("{channel: latest}")))
+    (source,) = found.lock.sources
+    assert (source.rule, source.wanted, source.version) == (VersionRule.CHANNEL, "latest", "2.0.0")
