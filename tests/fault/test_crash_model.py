@@ -7,80 +7,12 @@ Each mutant is a mistake that real updaters have made, and the model must see it
 import os
 
 import pytest
-from support.crashmodel import Killed, Story, explore, has_violation
+from support.crashmodel import Killed, explore, has_violation
 from support.memdisk import Dir, File, MemoryDisk
-from support.transact import World, a_device_at, a_generation, digest, next_deployment, order
+from support.stories import STORIES, activated
+from support.transact import a_device_at, a_generation
 
 from edgeform_device import decide, recovery, settle
-from edgeform_device.activate import rollback
-from edgeform_device.records import Committed
-from edgeform_device.transaction import transact
-
-NONCE = "nonce-0123456789"
-
-
-def installed(make_disk, disk_setup=None):
-    return a_device_at(a_generation(model=1), world=World(disk=make_disk()))
-
-
-def empty(make_disk):
-    world = World(disk=make_disk())
-    world.disk.settle()
-    return world
-
-
-def activated(world, model=2, **policy):
-    transact(world.env, order(world, next_deployment(world, a_generation(model=model), **policy)))
-
-
-def turned_back(world):
-    world.checks.bad_live.add(digest(2))
-    activated(world)
-
-
-def failed_beside(world):
-    world.checks.bad_models.add(digest(2))
-    activated(world)
-
-
-def confirmed(world):
-    def act():
-        txn = world.state.txn()
-        if txn is not None and decide.has_passed_checks(world.env, txn.id):
-            decide.confirm(world.env, txn.id, NONCE)
-
-    world.clock.on_sleep.append(act)
-    activated(world, confirm="both")
-
-
-def rebooted_into(world):
-    activated(world, reboot_required=True, boots=2, deadline_s=2.0)
-
-
-def two_generations(make_disk):
-    world = installed(make_disk)
-    content = a_generation(model=2)
-    a_device_at(content, 2, world)
-    world.state.write_committed(Committed(2, content.digest, 2, "t0-earlier", (1,)))
-    world.disk.settle()
-    return world
-
-
-def went_back(world):
-    rollback(world.env, None, "tester", NONCE)
-    transact(world.env, world.state.order())
-
-
-STORIES = {
-    "commit": Story(installed, activated, 1, 2),
-    "turned back": Story(installed, turned_back, 1, 2),
-    "failed beside the live one": Story(installed, failed_beside, 1, 2),
-    "confirmed from outside": Story(installed, confirmed, 1, 2),
-    "first install": Story(empty, activated, None, 1, has_link=False),
-    "first install turned back": Story(empty, turned_back, None, 1, has_link=False),
-    "needs a reboot": Story(installed, rebooted_into, 1, 2),
-    "back to a kept generation": Story(two_generations, went_back, 2, 1),
-}
 
 
 @pytest.mark.parametrize("name", STORIES)

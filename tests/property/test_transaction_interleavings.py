@@ -79,7 +79,6 @@ class Transactions(RuleBasedStateMachine):
         self.guard = None
         self.boots = 1
         self.model = 1
-        self.wins = []
         self.confirmed = set()
         self.begun = []
         self.world.clock.on_sleep.append(self.pause)
@@ -89,6 +88,8 @@ class Transactions(RuleBasedStateMachine):
         self.world.launcher.start = self.launch
         self.world.launcher.kill = lambda pid: self.kill_the_transaction()
         self.is_hung = False
+        self.at = ""
+        self.policies = {}
 
     # Yield points.
 
@@ -99,10 +100,13 @@ class Transactions(RuleBasedStateMachine):
     def before_call(self, name, path):
         if self.process is None:
             return
-        if (
-            name == "rename"
-            and path.startswith(("/p/state/txn", "/p/state/committed", "/p/current"))
-        ) or self.process._is_killed:
+        if name == "rename" and path.startswith(
+            ("/p/state/txn", "/p/state/committed", "/p/current")
+        ):
+            self.at = path
+            self.process.may_pause()
+            self.at = ""
+        elif self.process._is_killed:
             self.process.may_pause()
 
     def while_somebody_waits(self):
@@ -147,6 +151,7 @@ class Transactions(RuleBasedStateMachine):
         except DeviceError:
             return
         self.begun.append((started.transaction, request.nonce))
+        self.policies[started.transaction] = confirm
         order = self.world.state.order()
         self.process = Process(lambda: transact(self.world.env, order))
 
@@ -156,9 +161,23 @@ class Transactions(RuleBasedStateMachine):
         for _ in range(steps):
             self.process.step()
 
+    @precondition(lambda self: self.is_working)
+    @rule()
+    def the_transaction_comes_to_its_next_rename(self):
+        for _ in range(300):
+            self.process.step()
+            if self.at or self.process.is_over:
+                break
+
     @precondition(lambda self: self.guard is not None)
     @rule()
     def the_guard_looks(self):
+        self.guard_turn()
+
+    @precondition(lambda self: self.guard is not None and self.at.startswith("/p/state/txn"))
+    @rule()
+    def the_deadline_passes_while_it_decides(self):
+        self.world.clock.now_s += 100.0
         self.guard_turn()
 
     def guard_turn(self):
@@ -273,7 +292,8 @@ class Transactions(RuleBasedStateMachine):
         for transaction in self.confirmed:
             assert results[transaction] == "committed", "a confirmed transaction was turned back"
         bad = world.checks.bad_models | world.checks.bad_live
-        alone = set(self.confirmed)
+        # Only a policy that leaves it to the controller alone lets it confirm before the checks end.
+        alone = {t for t in self.confirmed if self.policies[t] == "controller"}
         assert content.pipelines[0].model not in bad or committed.transaction in alone
 
 
