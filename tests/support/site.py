@@ -303,7 +303,9 @@ class SiteOnDevices:
         assert (found.current, found.committed) == (generation, generation), found
         assert not found.transaction, found
         assert not found.needs_hands, found
-        assert self.on(name, "systemctl", "is-active", f"edgeform-pipeline@{PIPELINE}") == "active\n"
+        assert (
+            self.on(name, "systemctl", "is-active", f"edgeform-pipeline@{PIPELINE}") == "active\n"
+        )
         checks = self.tool(name, "check")["checks"]
         assert {c["name"] for c in checks} >= {"service", "golden"}, checks
         assert {c["verdict"] for c in checks} == {"pass"}, checks
@@ -362,7 +364,9 @@ def write_site(folder: Path) -> None:
     bad = tuple(name.replace("_", "-") for name in BAD)
     models = (folder / "models.yaml").read_text()
     (folder / "models.yaml").write_text(
-        "\n---\n".join(models.replace("name: digits}", f"name: {name}}}") for name in (*MODELS, *bad))
+        "\n---\n".join(
+            models.replace("name: digits}", f"name: {name}}}") for name in (*MODELS, *bad)
+        )
     )
     text = (folder / "pipelines.yaml").read_text()
     text = text.replace("interval_s: 0.5", 'interval_s: "${vars.interval_s}"')
