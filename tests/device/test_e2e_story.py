@@ -30,7 +30,8 @@ def test_an_update_is_planned_applied_and_then_there_is_nothing_left_to_do(site)
     after = site.assert_serving("one", generation=before.current + 1)
     receipts = site.assert_receipts_home("one")
     assert (receipts[-1]["result"], receipts[-1]["digest"]) == ("committed", after.digest)
-    assert site.plan("--detailed-exitcode", "-l", "one").exit_code == 0
+    replanned = site.plan("--detailed-exitcode", "-l", "one")
+    assert replanned.exit_code == 0, replanned.text
     again = site.apply("-l", "one")
     assert again.exit_code == 0, again.text
     assert "0 to change" in again.out
@@ -54,7 +55,8 @@ def test_status_and_check_name_what_runs(site):
 def test_a_kept_generation_is_returned_to_by_the_same_proof(site):
     before = site.seen("one")
     site.want("one", "digits")
-    assert site.apply("-l", "one").exit_code == 0
+    applied = site.apply("-l", "one")
+    assert applied.exit_code == 0, applied.text
     done = site.edgeform("rollback", str(site.folder), "-l", "one", "--yes")
     assert done.exit_code == 0, done.text
     assert site.assert_serving("one", generation=before.current).digest == before.digest
