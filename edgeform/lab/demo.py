@@ -13,7 +13,7 @@ import sys
 import tarfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from edgeform.lab.failure import LabError
 from edgeform.lab.faults import Fault
 from edgeform.lab.nspawn import NspawnLab
 from edgeform.lab.rootless_lab import RootlessLab
-from edgeform.lab.site import copy_site, port_of, scenes_of, write_devices
+from edgeform.lab.site import copy_site, scenes_of, write_devices
 
 NAMES = ("dev1", "dev2", "dev3")
 COMMAND_S = 240.0
@@ -100,11 +100,11 @@ def tell(source: Path, directory: Path, kind: LabKind | None, say: Callable[[str
         site = directory / "site"
         shutil.rmtree(site, ignore_errors=True)
         copy_site(source, site)
-        write_devices(site, devices, lab.known_hosts)
+        ports = write_devices(site, devices, lab.known_hosts)
         story = Story(lab=lab, site=site, say=say)
         _cameras(story, devices, source / "scenes")
         _first_generation(story)
-        _results(story, devices)
+        _results(story, devices, ports)
         _nothing_to_do(story)
         _bad_model(story)
         _lost_connection(story)
@@ -147,7 +147,7 @@ def _first_generation(story: Story) -> None:
     )
 
 
-def _results(story: Story, devices: tuple[LabDevice, ...]) -> None:
+def _results(story: Story, devices: tuple[LabDevice, ...], ports: Mapping[str, int]) -> None:
     story.say("\n--- 2. What the devices see, and what they count")
     device = devices[0]
     results = f"{device.prefix}/results"
@@ -160,7 +160,7 @@ def _results(story: Story, devices: tuple[LabDevice, ...]) -> None:
     for line in lines:
         story.say(f"  {_short(line)}")
     host = device.host if device.kind is LabKind.NSPAWN else "127.0.0.1"
-    url = f"http://{host}:{port_of(device, 1)}/metrics"
+    url = f"http://{host}:{ports[device.name]}/metrics"
     story.say(f"\n$ curl {url}")
     with urllib.request.urlopen(url, timeout=10) as answer:  # a device of our own lab
         metrics = answer.read().decode()

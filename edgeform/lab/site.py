@@ -1,6 +1,7 @@
 """A site's device list for the devices of a lab: written beside the other files of a copied site."""
 
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,11 @@ def copy_site(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(".edgeform", "records"))
 
 
-def write_devices(site_dir: Path, devices: Sequence[LabDevice], known_hosts: Path) -> None:
-    """Replace devices.yaml and known_hosts of a site by what the lab has."""
+def write_devices(
+    site_dir: Path, devices: Sequence[LabDevice], known_hosts: Path
+) -> dict[str, int]:
+    """Replace devices.yaml and known_hosts of a site by what the lab has; the server port of each device."""
+    ports = {device.name: _port_of(device) for device in devices}
     lines = [
         "# Written for the lab that runs now.",
         "api_version: edgeform/v1",
@@ -39,10 +43,11 @@ def write_devices(site_dir: Path, devices: Sequence[LabDevice], known_hosts: Pat
             f"        key_file: {device.key_path}",
             "      pipelines:",
             "        - name: digits-gate",
-            f"          vars: {{scenes: {scenes_of(device)}, port: {port_of(device, number)}}}",
+            f"          vars: {{scenes: {scenes_of(device)}, port: {ports[device.name]}}}",
         ]
     (site_dir / "devices.yaml").write_text("\n".join(lines) + "\n")
     (site_dir / "known_hosts").write_bytes(known_hosts.read_bytes())
+    return ports
 
 
 def scenes_of(device: LabDevice) -> str:
@@ -52,6 +57,11 @@ def scenes_of(device: LabDevice) -> str:
     return f"{device.root}{SCENES}"
 
 
-def port_of(device: LabDevice, number: int) -> int:
+def _port_of(device: LabDevice) -> int:
     """Where its server listens; unprivileged devices share one machine and so need different ports."""
-    return 8080 if device.kind is LabKind.NSPAWN else 18080 + number
+    if device.kind is LabKind.NSPAWN:
+        return 8080
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
