@@ -154,6 +154,10 @@ class _Run:
         env.preparation.preflight(approved, self._committed)
         self._journal.begin("blobs")
         env.preparation.materialise(approved)
+        if approved.tool is not None:
+            # A transaction of its own that ends here: this process stays what it is.
+            self._journal.begin("tool")
+            env.tool.update(approved.tool)
         self._journal.begin("generation")
         number = next_number(env.disk, env.layout, self._committed)
         generations.write(env.disk, env.layout, number, deployment, self._order.road)
