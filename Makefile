@@ -17,11 +17,11 @@ demo: wheel system ## the whole story on lab devices: plan, apply, a bad model, 
 
 test: wheel system lint ## everything a change must pass: sampled slow tiers
 	@echo "==> tests (the installed wheel, not the checkout)"
-	@EDGEFORM_TESTED=wheel $(PYTEST) -m "not slow and not vm" --durations 10
+	@EDGEFORM_TESTED=wheel $(PYTEST) -n 2 --dist loadfile -m "not slow and not vm" --durations 10
 
 test-all: wheel system lint ## all of it, slow tiers whole
 	@echo "==> all tests (the installed wheel, not the checkout)"
-	@EDGEFORM_TESTED=wheel $(PYTEST) --run-all --durations 30
+	@EDGEFORM_TESTED=wheel $(PYTEST) -n 2 --dist loadfile --durations 30
 
 soak: wheel system ## fuzzing, a thousand power cuts, matrices: hours, its result is committed
 	@$(BIN)/python bench/soak.py --out docs/reference/soak.json

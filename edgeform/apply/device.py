@@ -167,8 +167,9 @@ class DeviceClient:
         except (WireError, TypeError) as exc:
             raise _not_agreed(self.name, "receipts", str(exc)) from exc
 
-    def put_secret(self, name: str, value: bytes) -> Refusal | None:
-        answer = self.ask("secret", "put", name, stdin=(value,))
+    def put_secret(self, name: str, value: bytes, hmac: str) -> Refusal | None:
+        """Deliver a value on standard input; `hmac` is what the plan knows it by, and no secret."""
+        answer = self.ask("secret", "put", name, "--hmac", hmac, stdin=(value,))
         return answer if isinstance(answer, Refusal) else None
 
     def _text(self, answer: Mapping[str, Any], field: str) -> str:

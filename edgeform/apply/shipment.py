@@ -43,7 +43,8 @@ class Shipment:
     Args:
         number: of the deployment. metadata: TUF metadata files by name.
         tool: set when the device has no tool and is to be enrolled first.
-        secrets: name and reference; values are resolved when they are sent and not before.
+        secrets: name, reference and the HMAC that the plan saw; values are resolved when they are sent
+            and not before.
         confirm: local, controller or both. wait_s: how long the device may take after activation.
     """
 
@@ -55,7 +56,7 @@ class Shipment:
     metadata: tuple[tuple[str, bytes], ...]
     blobs: tuple[Blob, ...]
     tool: Tool | None
-    secrets: tuple[tuple[str, SecretRef], ...]
+    secrets: tuple[tuple[str, SecretRef, str], ...]
     confirm: str
     wait_s: float
     from_generation: int

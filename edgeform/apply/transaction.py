@@ -131,9 +131,9 @@ class _Turn:
             refusal = self._install(self._shipment.tool)
             if refusal is not None:
                 return refusal
-        for name, reference in self._shipment.secrets:
+        for name, reference, hmac in self._shipment.secrets:
             value = self._means.resolve(reference)
-            refusal = self._client.put_secret(name, value.reveal())
+            refusal = self._client.put_secret(name, value.reveal(), hmac)
             if refusal is not None:
                 return refusal
         return self._upload()

@@ -104,7 +104,10 @@ def _check_file(path: Path, directory: Path) -> None:
 
 def _check_goldens(directory: Path, precision: str, described: onnxfile.OnnxFile) -> None:
     index = directory / golden.INDEX_PATH
-    hint = "Make them with:\n    edgeform build goldens"
+    hint = (
+        "Write golden/index.json with cases and the reference's answers, and complete it as\n"
+        "    site/lab/model/complete.py does."
+    )
     try:
         goldens = golden.decode(index.read_bytes())
     except FileNotFoundError as exc:

@@ -19,6 +19,7 @@ from edgeform.apply.outcome import (
 )
 from edgeform.apply.transaction import Means, carry
 from edgeform.cli.planning import Seen, Wanted, targets
+from edgeform.cli.roles import VendorRoles
 from edgeform.cli.shipping import Dock
 from edgeform.cli.workspace import stamp, who
 from edgeform.domain.observed import Observed
@@ -110,6 +111,7 @@ class Application:
         self.journal.touched(self._run, device.name, transaction=None, now=stamp())
         around = Surroundings(
             transport=self.transport,
+            play_role=VendorRoles(self.wanted.workspace.site_dir),
             listener=self.listener,
             monotonic=time.monotonic,
             sleep=time.sleep,

@@ -6,7 +6,7 @@ counted in the exit code; it never hides what the others said.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +36,10 @@ class Roll:
     devices: tuple[Device, ...]
     targets: dict[str, Target]
     resolver: Resolver
+
+    def only(self, devices: tuple[Device, ...]) -> "Roll":
+        """The same with some of its devices."""
+        return replace(self, devices=devices)
 
     def client(self, transport: Transport, device: Device) -> DeviceClient:
         return DeviceClient(transport, self.targets[device.name], device.prefix)

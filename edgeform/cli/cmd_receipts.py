@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
@@ -10,6 +9,7 @@ from edgeform.apply.device import DeviceClient, Refusal
 from edgeform.cli.asking import Missed, Roll, ask_each, call_the_roll, split_words, tell
 from edgeform.cli.fleet import open_fleet
 from edgeform.cli.options import output_option, select_option
+from edgeform.cli.pinning import pinned_key
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace, stamp
 from edgeform.domain.site import Device
@@ -82,16 +82,6 @@ def command(
                 if export and archived:
                     _export(roll.workspace, device.name, archived)
     return worst_of(codes)
-
-
-def pinned_key_file(workspace: Workspace, device: str) -> Path:
-    return workspace.records_dir / f"{device}.key.pem"
-
-
-def pinned_key(workspace: Workspace, device: str) -> str | None:
-    """The device's public key as it was when it was enrolled."""
-    file = pinned_key_file(workspace, device)
-    return file.read_text("ascii") if file.exists() else None
 
 
 def prove(archived: Sequence[bytes], key: str | None) -> Proven:

@@ -43,7 +43,10 @@ class Dock:
             metadata=self.trust.metadata_for([deployment.target_path, *paths]),
             blobs=(*self._blobs(listed), self._document(deployment)),
             tool=self._tool(changed),
-            secrets=desired.secrets,
+            secrets=tuple(
+                (s.name, dict(desired.secrets)[s.name], s.hmac)
+                for s in deployment.generation.secrets
+            ),
             confirm=policy.confirm,
             wait_s=policy.deadline_s + policy.confirm_s + policy.soak_s + MARGIN_S,
             from_generation=changed.base.generation,

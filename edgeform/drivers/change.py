@@ -7,10 +7,10 @@ plan says `undo: packages` or `undo: none`, and this module does what the plan s
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from edgeform import events
-from edgeform.domain.drivers import DriverTuple
+from edgeform.domain.drivers import DriverTuple, VendorRole
 from edgeform.domain.observed import Facts
 from edgeform.drivers.undo import Saved, prepare
 from edgeform.transport.base import (
@@ -57,11 +57,21 @@ class Stuck:
 DriverOutcome = Changed | Undone | Stuck
 
 
+class PlaysRoles(Protocol):
+    """Whoever can run a vendor role on a device; what it does there nobody can foresee."""
+
+    def __call__(
+        self, target: Target, role: VendorRole, on_step: Callable[[ProvisionStep], None], /
+    ) -> str:
+        """Why the role failed; empty when it ended well."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Where a driver change happens: the way to the device, who listens, and the clock."""
+    """Where a driver change happens: the way to the device, who plays roles, who listens, the clock."""
 
     transport: Transport
+    play_role: PlaysRoles
     listener: events.Listener
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
@@ -91,6 +101,13 @@ def reason_of(outcome: DriverOutcome) -> str:
             assert_never(outcome)
 
 
+class RoleFailed(Exception):
+    """A vendor role did not end well; the sentence says which and why."""
+
+
+_STAMP = 'mkdir -p "$(dirname "$1")" && cat > "$1.tmp" && mv "$1.tmp" "$1"'
+
+
 class _Change:
     def __init__(
         self,
@@ -113,11 +130,13 @@ class _Change:
             failed = next((s for s in steps if not s.succeeded), None)
             if failed is not None:
                 return self._undo(f"{failed.operation} failed: {failed.detail}")
-            changed = sum(s.changed for s in steps)
+            changed = sum(s.changed for s in steps) + self._roles()
             rebooted = self._wanted.reboot and changed > 0 and self._reboot()
             reason = self._verify()
         except DeviceUnreachable as exc:
             return self._undo(f"the device went away: {exc.detail}")
+        except RoleFailed as exc:
+            return self._undo(str(exc))
         if reason:
             return self._undo(reason)
         return Changed(device=self._target.name, changed_steps=changed, rebooted=rebooted)
@@ -127,6 +146,24 @@ class _Change:
             finished = self._run(command)
             if finished.exit_code and command in self._saved.optional:
                 self._note(f"{command[-1]} could not be saved and will not be put back by an undo")
+
+    def _roles(self) -> int:
+        """Run the vendor roles whose stamp is not there; how many there were.
+
+        Raises:
+            RoleFailed: one did not end well.
+        """
+        files = dict(self._facts.files)
+        wanted = [r for r in self._wanted.vendor_roles if files.get(r.stamp_path) != r.stamp_digest]
+        for role in wanted:
+            reason = self._around.play_role(self._target, role, self._tell)
+            if reason:
+                raise RoleFailed(f"vendor role {role.name}: {reason}")
+            stamp = Run(
+                argv=("sh", "-c", _STAMP, "stamp", role.stamp_path), stdin=(role.stamp.encode(),)
+            )
+            self._around.transport.run(self._target, stamp)
+        return len(wanted)
 
     def _verify(self) -> str:
         """Why the tuple does not verify; empty if it does or there is nothing to ask."""

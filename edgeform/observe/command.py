@@ -49,7 +49,7 @@ def questions_about(drivers: DriverTuple) -> Questions:
     return Questions(
         packages=tuple(sorted({p.name for p in drivers.packages})),
         modules=tuple(sorted(set(drivers.modules))),
-        files=tuple(sorted(f"/etc/udev/rules.d/{rule.name}" for rule in drivers.udev_rules)),
+        files=tuple(sorted(drivers.files)),
         sysctl=tuple(sorted(key for key, _ in drivers.sysctl)),
         groups=tuple(sorted(set(drivers.groups))),
     )

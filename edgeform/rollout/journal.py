@@ -122,6 +122,13 @@ class Journal:
             (word(outcome), sentence(outcome), *numbers, now, run, outcome.device),
         )
 
+    def noted(self, run: int, device: str, state: str, detail: str, *, now: str) -> None:
+        """What happened to a device apart from an outcome: a host key accepted, an enrolment."""
+        self._db.execute(
+            "UPDATE turns SET state = ?, detail = ?, updated = ? WHERE run = ? AND device = ?",
+            (state, detail, now, run, device),
+        )
+
     def finish(self, run: int, *, exit_code: int, now: str) -> None:
         self._db.execute(
             "UPDATE runs SET finished = ?, exit_code = ? WHERE id = ?", (now, exit_code, run)

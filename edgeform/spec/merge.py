@@ -60,8 +60,11 @@ def merge(lower: Value, upper: Value) -> Value:
 
 
 def is_named(items: Sequence[Value]) -> bool:
-    """Whether every item is an object with a name."""
-    return all(isinstance(item, dict) and "name" in item for item in items)
+    """Whether every item is an object with a name; a list or an object names nothing."""
+    return all(
+        isinstance(item, dict) and "name" in item and not isinstance(item["name"], dict | list)
+        for item in items
+    )
 
 
 def _patched(lower: dict[str, Value], upper: dict[str, Value]) -> Block:

@@ -41,6 +41,7 @@ class _Template:
     source: Object
     spec: Block
     references: tuple[str, ...]
+    dynamic_keys: tuple[str, ...]
     variables: dict[str, fields.Mapping]
     decoder: PipelineDecoder = field(default_factory=PipelineDecoder)
     made: dict[tuple[object, ...], Pipeline | None] = field(default_factory=dict)
@@ -65,6 +66,7 @@ class Pipelines:
     ) -> tuple[Pipeline, ...]:
         """The pipelines of a merged and expanded device; those with problems are left out."""
         found = []
+        about = _about(device, value, hardware)
         for entry in fields.blocks(value, "pipelines"):
             if entry.get("enabled") is False:
                 continue
@@ -75,7 +77,7 @@ class Pipelines:
                 entry=entry,
                 value=value,
                 site_values=site_values,
-                hardware=hardware,
+                about=about,
             )
             if made is None:
                 continue
@@ -102,7 +104,7 @@ class Pipelines:
         entry: fields.Mapping,
         value: Block,
         site_values: dict[str, Scalar],
-        hardware: HardwareClass,
+        about: dict[str, Scalar],
     ) -> Pipeline | None:
         wanted = fields.text_or(entry, "pipeline", name)
         if self.catalog.get("Pipeline", wanted) is None:
@@ -118,7 +120,7 @@ class Pipelines:
         variables = self._variables(device, name, template, entry, value)
         if variables is None:
             return None
-        scope = Scope(site=site_values, device=_about(device, value, hardware), vars=variables)
+        scope = Scope(site=site_values, device=about, vars=variables)
         key: tuple[object, ...] = (name,)
         if template.references:
             try:
@@ -154,12 +156,14 @@ class Pipelines:
         whole = merged(layers)
         variables = fields.block(spec, "vars")
         body = Block((k, v) for k, v in whole.items() if k not in ("vars", "description"))
-        body.is_dynamic = any(
-            v.is_dynamic if isinstance(v, (Block, Items)) else False for v in body.values()
+        dynamic = tuple(
+            k for k, v in body.items() if isinstance(v, (Block, Items)) and v.is_dynamic
         )
+        body.is_dynamic = bool(dynamic)
         return _Template(
             source=source,
             spec=body,
+            dynamic_keys=dynamic,
             references=tuple(sorted(_references(body))) if body.is_dynamic else (),
             variables={k: v for k, v in variables.items() if isinstance(v, dict)},
         )
@@ -215,12 +219,10 @@ class Pipelines:
 
         spec = template.spec
         if spec.is_dynamic:
-            whole = Block()
-            for key, part in spec.items():
-                replaced = expanded(part, scope, refuse, (key,))
+            whole = Block(spec)
+            for key in template.dynamic_keys:
+                replaced = expanded(spec[key], scope, refuse, (key,))
                 whole[key] = replaced
-                if replaced is part:
-                    continue
                 checked = validator(f"Pipeline/properties/{key}")
                 for problem in shape.problems(checked, replaced, address=address):
                     self.report.add(

@@ -32,6 +32,9 @@ class Finding:
 class Validator(Protocol):
     """Finds everything that is wrong with a value."""
 
+    def accepts(self, value: Value) -> bool:
+        """Whether nothing is wrong with it."""
+
     def findings(self, value: Value) -> Iterator[Finding]:
         """The findings, in no particular order; one for each keyword broken at each place."""
 
@@ -79,9 +82,12 @@ class _Fast:
         self._schema = schema
         self._validator = import_module("jsonschema_rs").validator_for(schema)
 
+        self._is_valid: Callable[[Value], bool] = self._validator.is_valid
+
+    def accepts(self, value: Value) -> bool:
+        return self._is_valid(value)
+
     def findings(self, value: Value) -> Iterator[Finding]:
-        if self._validator.is_valid(value):
-            return
         for error in self._validator.iter_errors(value):
             *where, keyword = error.schema_path
             rule: Any = self._schema
@@ -101,6 +107,9 @@ class _Plain:
         extend: Callable[..., Any] = validators.extend
         strict = extend(Draft202012Validator, {"pattern": _pattern})
         self._validator = strict(schema)
+
+    def accepts(self, value: Value) -> bool:
+        return next(self._validator.iter_errors(value), None) is None
 
     def findings(self, value: Value) -> Iterator[Finding]:
         for error in self._validator.iter_errors(value):

@@ -49,6 +49,8 @@ def problems(
         below: where in the document the checked value stands.
     """
     checked = at(root, below)
+    if validator.accepts(checked):
+        return ()
     found: dict[tuple[Path, str], Finding] = {}
     for finding in validator.findings(checked):
         found.setdefault((finding.path, finding.keyword), finding)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,10 @@ class Played:
 def play(
     playbook: Path,
     login: FirstLogin,
-    variables: dict[str, str | bool],
+    variables: Mapping[str, str | bool],
     *,
     plugins: Path,
+    roles: Path | None = None,
     on_step: Callable[[ProvisionStep], None],
     timeout_s: float = 900.0,
 ) -> Played:
@@ -73,7 +74,7 @@ def play(
         )
     with tempfile.TemporaryDirectory(prefix="edgeform-ansible-") as scratch:
         arguments = _prepare(Path(scratch), playbook, login, variables)
-        environment = _environment(Path(scratch), plugins)
+        environment = _environment(Path(scratch), plugins, roles)
         process = subprocess.Popen(
             (program, *arguments),
             stdin=subprocess.DEVNULL,
@@ -111,7 +112,7 @@ def _program() -> str:
 
 
 def _prepare(
-    scratch: Path, playbook: Path, login: FirstLogin, variables: dict[str, str | bool]
+    scratch: Path, playbook: Path, login: FirstLogin, variables: Mapping[str, str | bool]
 ) -> tuple[str, ...]:
     """The arguments; everything secret goes into files of a directory only we can read."""
     host: dict[str, Any] = {
@@ -128,7 +129,7 @@ def _prepare(
     inventory = scratch / "inventory.json"
     inventory.write_text(json.dumps({"all": {"hosts": {login.name: host}}}))
     extra = scratch / "variables.json"
-    extra.write_text(json.dumps(variables))
+    extra.write_text(json.dumps(dict(variables)))
     arguments = ["-i", str(inventory), "-e", f"@{extra}", str(playbook)]
     if login.password is not None:
         secret = scratch / "password"
@@ -138,11 +139,12 @@ def _prepare(
     return tuple(arguments)
 
 
-def _environment(scratch: Path, plugins: Path) -> dict[str, str]:
+def _environment(scratch: Path, plugins: Path, roles: Path | None) -> dict[str, str]:
     config = scratch / "ansible.cfg"
     config.write_text(
         "[defaults]\n"
-        f"callback_plugins = {plugins / 'callback'}\n"
+        + (f"roles_path = {roles.resolve()}\n" if roles is not None else "")
+        + f"callback_plugins = {plugins / 'callback'}\n"
         "stdout_callback = edgeform_jsonl\n"
         f"local_tmp = {scratch / 'tmp'}\n"
         "host_key_checking = True\n"

@@ -5,11 +5,12 @@ whoever may do that has the disk in hand.
 """
 
 import os
+import pwd
 import re
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from edgeform_device import bytecode, identity, secrets, signing, toolfile, tuf
+from edgeform_device import bytecode, command, identity, secrets, signing, toolfile, tuf
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused, Usage
 from edgeform_device.identity import Identity
@@ -33,18 +34,19 @@ FOLDERS = (
 )
 # The script and unit files name the prefix without quoting it.
 _PREFIX = re.compile(r"/[A-Za-z0-9._/+-]{1,200}\Z")
+RUNTIME_USER = "edgeform"
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the controller asks for; `services` None leaves the choice to the device."""
+    """What the controller asks for; None leaves the choice to the device."""
 
     site: str
     device: str
     root: bytes
     services: Optional[str]
-    user: str
+    user: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,14 @@ def read_wish(value: Any) -> Wish:
             device=artifact.check_segment(fields.text("device"), "device"),
             root=fields.text("root").encode("utf-8"),
             services=fields.optional_text("services"),
-            user=fields.text("user", default="root"),
+            user=fields.optional_text("user"),
         )
         fields.done()
     except WireError as exc:
         raise Usage("The request to enrol cannot be read.", detail=str(exc)) from exc
     if found.services not in (None, *identity.SERVICES):
         raise Usage(f"services {found.services!r:.40} is none of {', '.join(identity.SERVICES)}.")
-    if not _USER.match(found.user):
+    if found.user is not None and not _USER.match(found.user):
         raise Usage(f"{found.user!r:.60} is no name of a user.")
     return found
 
@@ -114,7 +116,7 @@ def enrol(disk: Disk, layout: Layout, wish: Wish, root: str) -> Enrolled:
         device=wish.device,
         services=services,
         run_dir=layout.run_dir,
-        user=wish.user,
+        user=_user(wish, services),
         root=root,
     )
     tool = toolfile.install_running_tool(disk, layout)
@@ -156,6 +158,27 @@ def _services(wish: Wish, root: str) -> str:
             hint="Write `services: supervisor` for this device in the site spec.",
         )
     return wish.services
+
+
+def _user(wish: Wish, services: str) -> str:
+    """Whom pipelines run as: under systemd a user of their own, who is made if missing."""
+    if services != "systemd":
+        return wish.user or pwd.getpwuid(os.geteuid()).pw_name
+    user = wish.user or RUNTIME_USER
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        command.run(
+            (
+                "useradd",
+                "--system",
+                "--no-create-home",
+                "--home-dir=/nonexistent",
+                "--shell=/usr/sbin/nologin",
+                user,
+            )
+        )
+    return user
 
 
 def _check_same_device(disk: Disk, layout: Layout, wish: Wish) -> None:

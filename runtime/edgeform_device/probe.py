@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
 OLDEST_PYTHON = (3, 8)
+RUNTIME_USER = "edgeform"
 QUESTIONS = ("packages", "modules", "files", "sysctl", "groups")
 MAX_QUESTIONS = 2000
 MAX_NAME = 512
@@ -409,8 +410,12 @@ def modules(root: "Root", names: "List[str]", kernel: "str") -> "List[str]":
 
 
 def groups(root: "Root", names: "List[str]") -> "List[str]":
-    """Those of the asked groups that exist."""
-    known = {line.split(":", 1)[0] for line in root.text("/etc/group").splitlines()}
+    """Those of the asked groups that the runtime's user has joined."""
+    known = set()
+    for line in root.text("/etc/group").splitlines():
+        fields = line.split(":")
+        if len(fields) == 4 and RUNTIME_USER in fields[3].split(","):
+            known.add(fields[0])
     return [name for name in names if name in known]
 
 

@@ -6,7 +6,7 @@
 Everything follows from SEED; one thread, deterministic algorithms. Two runs on one machine gave the
 same model.onnx, byte for byte (2026-11-22, AMD EPYC). Preprocessing is the runtime's own code with the
 steps of preprocess.json, so that training and device cannot drift apart. `golden/` gets inputs and the
-FP32 reference outputs of PyTorch; `edgeform.build.goldens` adds what the runtime itself answers.
+FP32 reference outputs of PyTorch; `complete.py` adds what the runtime itself answers.
 """
 
 import argparse

@@ -57,7 +57,7 @@ def test_a_device_is_enrolled_observed_and_filled(run, wish, tmp_path):
     assert put.said["secret"]["planned"] == "h"
     state = run("state", stdin=json.dumps({"groups": ["root"]}).encode()).said
     assert state["ok"] is True
-    assert state["facts"]["groups"] == ["root"]
+    assert state["facts"]["groups"] == []
     assert state["generation"]["committed"] == 0
     assert state["trust"]["profile"] == "development"
     assert state["trust"]["root_digest"] == enrolled.said["root_digest"]

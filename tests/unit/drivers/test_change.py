@@ -16,6 +16,8 @@ OK = Finished(exit_code=0, stdout=b"", stderr=b"")
 
 
 class Box:
+    role_fails = ""
+
     """A transport to one device; `exits` gives exit codes by the command's first word."""
 
     def __init__(self, steps=(), exits=None, gone_at=None):
@@ -44,7 +46,11 @@ class Box:
 def tried(box):
     heard = []
     around = Surroundings(
-        transport=box, listener=heard.append, monotonic=lambda: 0.0, sleep=lambda s: None
+        transport=box,
+        play_role=lambda target, role, on_step: box.role_fails,
+        listener=heard.append,
+        monotonic=lambda: 0.0,
+        sleep=lambda s: None,
     )
     before = facts(packages=(("drv", "1"),))
     return change(Target(name="d", connect=Connect()), "/p", WANTED, before, around), heard

@@ -1,0 +1,242 @@
+"""edgeform beside its peers on lab devices: `python bench/fleet.py [--quick]`.
+
+Two pieces of work, a no-op plan and a model-only update, for 1, 20 and 50 systemd devices over links of 0,
+50 and 200 ms round trip; interleaved, wall time and CPU time of the whole machine (controller and devices
+share its cores). When time runs out, repeats are dropped before cells, and the report says which.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import fleet_report
+from contenders import Contender, environment, hang_up, install_mitogen, planners, updaters
+from fleet_lab import ROOT, BenchLab, say
+from support.network import slow_line
+
+from edgeform.lab.doctor import doctor, why_not_nspawn
+
+LONGEST_S = 400.0
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+Field = Callable[[BenchLab, int], tuple[Contender, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    work: str
+    devices: int
+    round_trip_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One run of one contender; `cpu_s` is everybody's on this machine, also strangers'."""
+
+    wall_s: float
+    cpu_s: float
+    load: float
+    right: bool
+
+
+def cpu_seconds() -> float:
+    """Seconds that all cores worked since boot, without waiting and without guests counted twice."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    user, nice, system, _idle, _iowait, irq, softirq = (int(word) for word in words[1:8])
+    return (user + nice + system + irq + softirq) * TICK_S
+
+
+def measure(contender: Contender, folder: Path) -> Measured:
+    settings = environment(contender, folder)
+    stdin = contender.stdin.read_bytes() if contender.stdin else b""
+    load, cpu, began = os.getloadavg()[0], cpu_seconds(), time.monotonic()
+    try:
+        done = subprocess.run(
+            contender.argv,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=settings,
+            cwd=folder,
+            timeout=LONGEST_S,
+            check=False,
+        )
+        status, out = done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as exc:
+        status, out = -1, (exc.stdout or b"").decode(errors="replace")
+    wall_s, cpu_s = time.monotonic() - began, cpu_seconds() - cpu
+    hang_up(settings)
+    right = status == 0 and contender.is_right(out)
+    if not right:
+        say(f"{contender.name} failed ({status}):\n{out[-1500:]}")
+    return Measured(
+        wall_s=round(wall_s, 3), cpu_s=round(cpu_s, 2), load=round(load, 2), right=right
+    )
+
+
+class Race:
+    """Runs cell after cell as long as there is time, and keeps what was measured."""
+
+    def __init__(self, bench: BenchLab, save: Callable[[list[dict], list[str]], None]) -> None:
+        self._bench = bench
+        self._save = save
+        self.rows: dict[tuple[Cell, str], list[Measured]] = {}
+        self.dropped: list[str] = []
+
+    def run(self, cells: list[Cell], field: Field, *, repeats: int, budget_s: float) -> None:
+        until = time.monotonic() + budget_s
+        for repeat in range(1, repeats + 1):
+            for cell in cells:
+                if cell.work == "update":
+                    self._bench.new_version()
+                with link(self._bench, cell.round_trip_ms):
+                    contenders = field(self._bench, cell.devices)
+                    # Each repeat begins with another contender: nobody always comes after the same one.
+                    turn = repeat % len(contenders)
+                    for contender in (*contenders[turn:], *contenders[:turn]):
+                        self._one(cell, contender, repeat, until)
+                self._save(self.table(), self.dropped)
+
+    def _one(self, cell: Cell, contender: Contender, repeat: int, until: float) -> None:
+        runs = self.rows.setdefault((cell, contender.name), [])
+        expected_s = max((run.wall_s for run in runs), default=0.0)
+        left_s = until - time.monotonic()
+        if left_s < expected_s or left_s <= 0:
+            self.dropped.append(f"{_named(cell)}: {contender.name}, repeat {repeat}")
+            return
+        run = measure(contender, self._bench.folder)
+        runs.append(run)
+        say(
+            f"{_named(cell)} #{repeat} {contender.name}: {run.wall_s:.2f} s,"
+            f" CPU {run.cpu_s:.1f} s, load {run.load}{'' if run.right else ', WRONG'}"
+        )
+
+    def table(self) -> list[dict]:
+        return [_row(cell, name, runs) for (cell, name), runs in self.rows.items() if runs]
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell.work}, {cell.devices} devices, {cell.round_trip_ms} ms"
+
+
+def _row(cell: Cell, name: str, runs: list[Measured]) -> dict:
+    right = [run for run in runs if run.right] or runs
+    walls = [run.wall_s for run in right]
+    return {
+        "work": cell.work,
+        "devices": cell.devices,
+        "round_trip_ms": cell.round_trip_ms,
+        "contender": name,
+        "wall_s": statistics.median(walls),
+        "wall_min_s": min(walls),
+        "wall_max_s": max(walls),
+        "cpu_s": statistics.median(run.cpu_s for run in right),
+        "load": statistics.median(run.load for run in right),
+        "runs": len(runs),
+        "failed": sum(not run.right for run in runs),
+    }
+
+
+@contextmanager
+def link(bench: BenchLab, round_trip_ms: int) -> Iterator[None]:
+    """A line of this round trip between the controller and all devices; 0 is the direct way."""
+    if not round_trip_ms:
+        yield
+        return
+    with slow_line(bench.lab.network) as line:
+        line.set(delay_ms=round_trip_ms / 2)
+        yield
+
+
+def about(asked: argparse.Namespace) -> dict:
+    cpu = next(
+        (
+            x.split(":")[1].strip()
+            for x in Path("/proc/cpuinfo").open()
+            if x.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    tools = ("ansible-core", "pyinfra", "paramiko", "gevent")
+    requirement = (ROOT / "bench/peers/requirements.txt").read_text().split(" ", 1)[0]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": "python bench/fleet.py " + " ".join(sys.argv[1:]),
+        "machine": f"{cpu}, {os.cpu_count()} cores, {memory / 2**30:.0f} GiB, Linux {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in tools} | {"mitogen": requirement[9:]},
+        "repeats_asked": asked.repeat,
+    }
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two sizes, two links, one repeat")
+    parser.add_argument("--devices", type=int, nargs="+", default=[20, 50, 1], metavar="N")
+    parser.add_argument(
+        "--round-trip-ms", type=int, nargs="+", default=[50, 0, 200], metavar="MS",
+        help="the most important one first",
+    )  # fmt: skip
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--work", nargs="+", choices=("plan", "update"), default=["plan", "update"])
+    parser.add_argument("--budget-minutes", type=float, default=20.0, help="of measuring")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench/results/fleet.json")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.devices, asked.round_trip_ms, asked.repeat = [1, 5], [0, 50], 1
+        asked.budget_minutes = 1.5
+        asked.out = ROOT / "build/bench-fleet-quick.json"
+    return asked
+
+
+def main() -> None:
+    asked = options()
+    if obstacles := why_not_nspawn(doctor(os.environ)):
+        raise SystemExit(f"The bench needs systemd devices: {obstacles}")
+    install_mitogen()
+    described = about(asked)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(rows: list[dict], dropped: list[str]) -> None:
+        found = described | {"rows": rows, "dropped": dropped}
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")
+
+    with tempfile.TemporaryDirectory(prefix="edgeform-bench-") as folder:
+        bench = BenchLab(folder=Path(folder), sizes=tuple(asked.devices))
+        race = Race(bench, save)
+        try:
+            bench.up()
+            for work, field, share in (("plan", planners, 0.4), ("update", updaters, 0.6)):
+                if work in asked.work:
+                    cells = [
+                        Cell(work=work, devices=n, round_trip_ms=ms)
+                        for ms in asked.round_trip_ms
+                        for n in asked.devices
+                    ]
+                    part = share if len(asked.work) > 1 else 1.0
+                    budget_s = asked.budget_minutes * 60 * part
+                    race.run(cells, field, repeats=asked.repeat, budget_s=budget_s)
+        finally:
+            bench.down()
+    print(fleet_report.markdown(json.loads(asked.out.read_text())))
+    print(f"written to {asked.out}", file=sys.stderr)
+    if any(row["failed"] for row in race.table() if row["contender"].startswith("edgeform")):
+        raise SystemExit("A run of edgeform failed; see above.")
+
+
+if __name__ == "__main__":
+    main()
