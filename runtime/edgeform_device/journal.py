@@ -5,6 +5,7 @@ the state files alone, so a full disk may cost lines and nothing else.
 """
 
 import errno
+import os
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -17,6 +18,8 @@ from edgeform_wire.fields import Fields
 from edgeform_wire.receipt import CheckResult, Receipt
 
 AWAIT_CONFIRM = "await_confirm"
+JOURNALS_KEPT = 50
+"""Enough for every generation that can still be on the device; receipts are kept for ever."""
 
 
 @dataclass(frozen=True)
@@ -133,3 +136,15 @@ class Journal:
         for line in self.lines():
             found.update(line.details.get("derived", {}))
         return found
+
+
+def prune(disk: Disk, layout: Layout) -> None:
+    """Remove the oldest journals; fences rise, and they stand first in a transaction's id."""
+    names = disk.names(layout.journal_dir)
+    for name in sorted(names, key=_fence)[: max(0, len(names) - JOURNALS_KEPT)]:
+        disk.remove(os.path.join(layout.journal_dir, name))
+
+
+def _fence(name: str) -> int:
+    digits = name[1:].partition("-")[0]
+    return int(digits) if digits.isdigit() else 0

@@ -13,9 +13,10 @@ from edgeform_device.layout import Layout
 from edgeform_device.locks import FileLocks
 from edgeform_device.ports import Environment, Launcher, Verdict
 from edgeform_device.preparation import Prepare
+from edgeform_device.selfupdate import ToolSlot
 from edgeform_device.session import Session
 from edgeform_device.subject import Subject
-from edgeform_device.toolfile import tool_command
+from edgeform_device.toolfile import running_digest, tool_command
 from edgeform_device.version import BUILT_S, VERSION
 from edgeform_wire.receipt import GENESIS, CheckResult, Receipt
 
@@ -43,6 +44,7 @@ def live_environment(session: Session) -> Environment:
         checks=RealChecks(layout),
         receipts=ReceiptLog(disk, layout, who, boot),
         launcher=launcher,
+        tool=ToolSlot(disk, layout, who, boot.boot_id(), running_digest()),
     )
 
 

@@ -10,6 +10,7 @@ from edgeform_device.durable import Disk
 from edgeform_device.layout import Layout
 from edgeform_device.records import Committed
 from edgeform_device.subject import Subject
+from edgeform_wire.artifact import Artifact
 from edgeform_wire.generation import Generation, PipelineUse
 from edgeform_wire.receipt import CheckResult, Receipt
 
@@ -204,6 +205,22 @@ class Launcher(Protocol):
         ...
 
 
+class Tool(Protocol):
+    """The device tool itself."""
+
+    def update(self, artifact: Artifact) -> bool:
+        """Make that tool the one in use, once it has proven itself; False when it is already.
+
+        Raises:
+            Refused, Held: it is not taken.
+        """
+        ...
+
+    def settle(self, wall_time: str) -> str:
+        """After a boot, keep the tool that recovered; what was done, empty if nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Environment:
     """The parts one transaction works with."""
@@ -217,3 +234,4 @@ class Environment:
     checks: Checks
     receipts: ReceiptSink
     launcher: Launcher
+    tool: Tool

@@ -38,7 +38,10 @@ def recover(env: Environment, *, is_dry_run: bool = False) -> Recovered:
     if held is None:
         return _beside_a_transaction(env)
     try:
-        return Recovered(tuple(_Recovery(env).run()))
+        actions = _Recovery(env).run()
+        # Last, because only a tool that has recovered is proven.
+        done = env.tool.settle(env.clock.wall_time())
+        return Recovered((*actions, done) if done else tuple(actions))
     finally:
         held.release()
 

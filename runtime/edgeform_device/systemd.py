@@ -7,6 +7,7 @@ unit is permanent, and it is the only one that is enabled: pipelines start after
 
 import os
 import pwd
+import shutil
 from typing import Dict, List, Optional, Tuple
 
 from edgeform_device import command, process, secrets, services
@@ -24,6 +25,8 @@ TEMPLATE = "edgeform-pipeline@.service"
 JOB_S = 200.0
 START_S = 180
 WATCHDOG_S = 30
+UNPROVEN_S = 120
+"""How long a tool that no boot has proven may take before the one before it recovers."""
 
 
 class SystemdServices:
@@ -179,13 +182,22 @@ class SystemdServices:
 
 
 def install_recovery(
-    disk: Disk, layout: Layout, tool: Tuple[str, ...], folder: str = PERMANENT_DIR
+    disk: Disk,
+    layout: Layout,
+    tool: Tuple[str, ...],
+    folder: str = PERMANENT_DIR,
+    *,
+    fallback: Optional[Tuple[str, ...]] = None,
 ) -> bool:
-    """Make this tool the one that recovers at boot, by one rename; whether anything changed."""
+    """Make this tool the one that recovers at boot, by one rename; whether anything changed.
+
+    Args:
+        fallback: a tool that recovers where this one, not yet proven by a boot, fails or hangs.
+    """
     path = os.path.join(folder, RECOVER_UNIT)
     wants = os.path.join(folder, "multi-user.target.wants")
     link = os.path.join(wants, RECOVER_UNIT)
-    text = recover_unit(layout, tool).encode()
+    text = recover_unit(layout, tool, fallback).encode()
     is_changed = False
     if disk.read(path) != text:
         disk.write_file(path, text)
@@ -197,7 +209,9 @@ def install_recovery(
     return is_changed
 
 
-def recover_unit(layout: Layout, tool: Tuple[str, ...]) -> str:
+def recover_unit(
+    layout: Layout, tool: Tuple[str, ...], fallback: Optional[Tuple[str, ...]] = None
+) -> str:
     """The unit that runs `recover` at boot.
 
     It is not ordered before the pipelines: it starts them itself and waits for them, and an ordering
@@ -211,12 +225,21 @@ def recover_unit(layout: Layout, tool: Tuple[str, ...]) -> str:
         "\n[Service]\n"
         "Type=oneshot\n"
         "RemainAfterExit=yes\n"
-        f"ExecStart={_command(tool)} recover\n"
+        f"ExecStart={_recover_command(tool, fallback)}\n"
         "TimeoutStartSec=300\n"
         "OOMScoreAdjust=-900\n"
         "\n[Install]\n"
         "WantedBy=multi-user.target\n"
     )
+
+
+def _recover_command(tool: Tuple[str, ...], fallback: Optional[Tuple[str, ...]]) -> str:
+    wanted = f"{_command(tool)} recover"
+    if fallback is None:
+        return wanted
+    limit = shutil.which("timeout")
+    first = f"{limit} {UNPROVEN_S} {wanted}" if limit else wanted
+    return f"/bin/sh -c '{first} || {_command(fallback)} recover'"
 
 
 def pipeline_unit(layout: Layout, tool: Tuple[str, ...], user: str) -> str:

@@ -11,7 +11,7 @@ from typing import Optional, Tuple
 from edgeform_device import decide, generations, guard, recovery, settle, steps
 from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError, Held, Locked, Refused, Stale
-from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome
+from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome, prune
 from edgeform_device.layout import Layout
 from edgeform_device.ports import TRANSACTION_LOCK, Environment
 from edgeform_device.records import Committed, Lease, Order, State, Txn
@@ -96,6 +96,7 @@ class _Run:
     def run(self) -> Outcome:
         self._journal.begin("lease")
         try:
+            prune(self._env.disk, self._env.layout)
             self._take_lease()
             # Armed before anything else: whenever this process dies, somebody else reports or reverts.
             self._journal.begin("guard")
@@ -154,6 +155,10 @@ class _Run:
         env.preparation.preflight(approved, self._committed)
         self._journal.begin("blobs")
         env.preparation.materialise(approved)
+        if approved.tool is not None:
+            # A transaction of its own that ends here: this process stays what it is.
+            self._journal.begin("tool")
+            env.tool.update(approved.tool)
         self._journal.begin("generation")
         number = next_number(env.disk, env.layout, self._committed)
         generations.write(env.disk, env.layout, number, deployment, self._order.road)

@@ -1,8 +1,13 @@
 """The transaction on devices with a real systemd: services, guard, boot, power."""
 
+import io
+import zipfile
+
 import pytest
 from support.real_device import swapped_labels, wait_for
 from support.systemd_device import NONCE, SystemdDevice, binds
+
+from edgeform.build.tool import tool_bytes
 
 pytestmark = pytest.mark.device
 
@@ -110,3 +115,33 @@ def test_a_plan_that_reboots_is_judged_in_the_next_boot(real, lab):
 
 def step(real, transaction):
     return real.ask("status", "--transaction", transaction)["phase"]
+
+
+def test_a_tool_that_cannot_recover_at_boot_is_replaced_by_the_one_before(real, lab):
+    assert real.apply("1.0.0")["outcome"] == "committed"
+    # It passes its self-test and its rehearsal, and fails when it matters.
+    broken = tool_with(
+        "edgeform_device/recovery.py",
+        "\n_whole = recover\n"
+        "def recover(env, *, is_dry_run=False):\n"
+        "    assert is_dry_run, 'as planned'\n"
+        "    return _whole(env, is_dry_run=True)\n",
+    )
+    old = real.ask("state")["tool"]["digest"]
+    assert real.apply("1.1.0", tool=broken)["outcome"] == "committed"
+    assert real.ask("state")["tool"]["digest"] != old
+    lab.reboot(real.lab_device.name)
+    wait_for(lambda: real.serving().get("phase") == "ready", "the pipeline to serve again")
+    state = real.ask("state")
+    assert state["tool"]["digest"] == old
+    assert [q["transaction"] for q in state["quarantine"]] == ["tool"]
+    assert real.serving()["generation"] == 2
+
+
+def tool_with(module, source):
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(tool_bytes())) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, content + source.encode() if name == module else content)
+    return out.getvalue()

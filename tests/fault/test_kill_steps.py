@@ -4,20 +4,14 @@ The guard, the supervisor and the runtime are real processes on a plain director
 device ends on its old or its new generation, with the runtime of just that one serving, and says so.
 """
 
-import hashlib
-import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import support.killed
+from support.killing import assert_sound, ended, guards, run_killed, transaction_of
 from support.real_device import RealDevice, wait_for
 
-NONCE = "nonce-of-a-killed-one"
 COMMIT_STEPS = [
     *("lease", "guard", "approve", "preflight", "blobs", "generation", "derive"),
     *("shadow", "shadow_end", "txn", "switch", "services", "checks", "checks_end", "soak"),
@@ -57,67 +51,12 @@ def real(shared):
     return shared
 
 
-def run_killed(real, step, when, what, deployment=None):
-    request = {}
-    if deployment is not None:
-        request = {
-            "deployment": deployment.number,
-            "generation": 0,
-            "plan_digest": deployment.plan_digest,
-            "road": "ssh",
-            "who": "a test",
-            "nonce": f"{NONCE}-{deployment.number}",
-        }
-    arguments = (real.tool[4], real.layout.prefix, step, when, what)
-    script = str(Path(support.killed.__file__))
-    return subprocess.run(
-        (sys.executable, script, *arguments),
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def assert_sound(real):
-    """current is committed, no transaction is left, and the runtime of that generation serves."""
-    committed = real.state.committed()
-    state = real.state
-    assert not any((state.txn(), state.committing(), state.reverting()))
-    assert real.device.disk.read_link(real.layout.current) == f"gen/{committed.generation}"
-    serving = wait_for(real.serving, "the runtime to answer")
-    wait_for(lambda: real.serving()["phase"] == "ready", "the runtime to be ready")
-    assert serving["generation"] == committed.generation
-    answer = real.ask("receipts", "--since", "0")
-    receipts = [json.loads(line)["receipt"] for line in answer.said["receipts"]]
-    assert [r["seq"] for r in receipts] == list(range(1, len(receipts) + 1))
-    ids = [r["transaction"] for r in receipts]
-    assert len(ids) == len(set(ids))
-
-
-def ended(real, transaction):
-    """How it ended; where no guard was armed yet, recovery is asked to look."""
-
-    def look():
-        found = real.ask("status", "--transaction", transaction, "--wait", "2").said
-        if found["outcome"] is None and not guards(real):
-            real.ask("recover")
-        return found if found["outcome"] is not None and not guards(real) else None
-
-    return wait_for(look, f"transaction {transaction} to end", 90)
-
-
-def guards(real):
-    return [p for p in real.processes() if b"guard" in Path(f"/proc/{p}/cmdline").read_bytes()]
-
-
 def killed_at(real, step, when, **policy):
     before = real.state.committed().generation
     deployment = real.offer(f"2.{real.number}.0", **policy)
     done = run_killed(real, step, when, "transact", deployment)
     assert done.returncode == -9, (done.returncode, done.stderr.decode()[-800:])
-    proof = hashlib.sha256(f"{NONCE}-{deployment.number}".encode()).hexdigest()[:8]
-    found = ended(real, f"t{real.state.fence()}-{proof}")
+    found = ended(real, transaction_of(real, deployment))
     assert_sound(real)
     after = real.state.committed().generation
     assert (found["outcome"] == "committed") == (after > before), found

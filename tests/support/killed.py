@@ -13,13 +13,13 @@ import sys
 
 
 def main(pyz, prefix, step, when, what):
-    from edgeform_device import activate, live, recovery, transaction
+    from edgeform_device import activate, backend, live, recovery, transaction
     from edgeform_device.journal import Journal
     from edgeform_device.records import State
     from edgeform_device.session import open_session
 
     tool = (sys.executable, "-I", "-S", "-B", pyz, "--prefix", prefix)
-    live.tool_command = lambda layout: tool
+    live.tool_command = backend.tool_command = lambda layout: tool
     append = Journal.begin
 
     def begin(self, name, **details):

@@ -83,7 +83,8 @@ class SystemdDevice:
     def ask(self, *arguments: str, **request: object) -> dict:
         return self.verb(*arguments, stdin=json.dumps(request).encode() if request else b"")
 
-    def offer(self, version: str, *, spoil=None, **policy: object) -> Deployment:
+    def offer(self, version: str, *, spoil=None, tool: bytes = b"", **policy: object) -> Deployment:
+        """Sign a deployment with a model of that version, and a tool if given, and bring it here."""
         files = model_files(spoil)
         model = devices.a_model(files, version=version)
         found = self.ask("state")["generation"]
@@ -105,12 +106,21 @@ class SystemdDevice:
             pipelines=(use,),
         )
         settings: dict = {"soak_s": 0.5, "deadline_s": 60.0, **policy}
+        more = ()
+        if tool:
+            more = (
+                devices.an_artifact(
+                    {"edgeform-device.pyz": tool}, kind="tool", name="device", version=version
+                ),
+            )
+            settings["tool"] = more[0].digest
         deployment = devices.a_deployment(
             content, number=self.number, base=base, policy=Policy(**settings)
         )
-        self.publisher.publish(deployment, model, self.runtime)
+        self.publisher.publish(deployment, model, self.runtime, *more)
         blobs = [*files.values(), *runtime_files().values(), model.encoded()]
         blobs += [self.runtime.encoded(), deployment.encoded()]
+        blobs += [tool, *(artifact.encoded() for artifact in more)] if tool else []
         stream = b"".join(
             frames.head({"metadata": file.name}, file.stat().st_size) + file.read_bytes()
             for file in sorted(self.publisher.metadata.glob("*.json"))
@@ -135,8 +145,8 @@ class SystemdDevice:
     def wait(self, transaction: str) -> dict:
         return self.ask("status", "--transaction", transaction, "--wait", "90")
 
-    def apply(self, version: str, *, spoil=None, **policy: object) -> dict:
-        deployment = self.offer(version, spoil=spoil, **policy)
+    def apply(self, version: str, **options: object) -> dict:
+        deployment = self.offer(version, **options)
         return self.wait(self.activate(deployment, f"nonce-{version}-{self.number}"))
 
     def service(self, name: str = "digits") -> dict[str, str]:

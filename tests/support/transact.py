@@ -204,6 +204,7 @@ class FakeChecks:
 @dataclass(frozen=True)
 class FakeApproved:
     deployment: Deployment
+    tool: object = None
 
 
 class FakePreparation:
@@ -296,6 +297,21 @@ class FakeLauncher:
         self.killed.append(pid)
 
 
+class FakeTool:
+    def __init__(self):
+        self.updates = []
+        self.refusal = None
+
+    def update(self, artifact):
+        if self.refusal is not None:
+            raise self.refusal
+        self.updates.append(artifact)
+        return True
+
+    def settle(self, wall_time):
+        return ""
+
+
 @dataclass
 class World:
     """One device. `env` is what the product sees of it."""
@@ -312,6 +328,7 @@ class World:
         self.checks = FakeChecks()
         self.receipts = FakeReceipts(self)
         self.launcher = FakeLauncher(self)
+        self.tool = FakeTool()
         self.guard = None
         for folder in (
             self.layout.state_dir,
@@ -333,6 +350,7 @@ class World:
             checks=self.checks,
             receipts=self.receipts,
             launcher=self.launcher,
+            tool=self.tool,
         )
 
     @property

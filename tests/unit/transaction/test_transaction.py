@@ -387,6 +387,16 @@ def test_a_full_disk_before_the_switch_is_a_refusal():
     assert world.disk.names(world.layout.generations_dir) == ["1"]
 
 
+def test_old_journals_go_and_the_newest_stay():
+    world = a_device_at(a_generation(model=1))
+    for number in range(60):
+        world.disk.write_file(f"{world.layout.journal_dir}/t{-1}-{number:08x}.jsonl", b"")
+    tried(world)
+    kept = world.disk.names(world.layout.journal_dir)
+    assert len(kept) == 50
+    assert any(name.startswith("t1-") for name in kept)
+
+
 def test_the_nonce_must_prove_something():
     world = a_device_at(a_generation(model=1))
     with pytest.raises(Exception, match="nonce"):
