@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgeform.domain.observed import Unreachability
+from edgeform.errors import DeviceBlocked
 from edgeform.transport.base import DeviceUnreachable, Finished, Piece, Run, Target
 from edgeform_wire import canonical, frames, receipt
 from edgeform_wire.errors import WireError
 
 SHOWN_CHARACTERS = 2000
+NOT_FOUND_EXIT = 127
+"""What a shell answers for a command that is not there."""
+_NOT_FOUND = "command not found"
 
 
 class Runs(Protocol):
@@ -81,17 +85,32 @@ class DeviceClient:
         timeout_s: float = 60.0,
         new_connection: bool = False,
     ) -> Mapping[str, Any] | Refusal:
-        """The answer's fields, or the device's refusal."""
-        finished = self._transport.run(
-            self._target,
-            Run(
-                argv=(self._tool, verb, *options),
-                stdin=stdin,
-                timeout_s=timeout_s,
-                new_connection=new_connection,
-            ),
+        """The answer's fields, or the device's refusal; that there is no tool yet is one, too."""
+        command = Run(
+            argv=(self._tool, verb, *options),
+            stdin=stdin,
+            timeout_s=timeout_s,
+            new_connection=new_connection,
         )
+        try:
+            finished = self._transport.run(self._target, command)
+        except DeviceUnreachable as exc:
+            # sudo itself looks for the command, and says so as if it refused.
+            if exc.reason is Unreachability.SUDO and f"{self._tool}: {_NOT_FOUND}" in exc.detail:
+                return self._not_enrolled()
+            raise
+        if finished.exit_code == NOT_FOUND_EXIT and not finished.stdout:
+            return self._not_enrolled()
         return read_answer(self.name, verb, finished)
+
+    def _not_enrolled(self) -> Refusal:
+        return Refusal(
+            code="not_enrolled",
+            exit_code=DeviceBlocked.exit_code,
+            summary="The device tool is not installed",
+            detail=f"There is no {self._tool}.",
+            hint=f"Enrol the device:\n    edgeform enroll -l {self.name}",
+        )
 
     def missing(self, digests: Iterable[str]) -> tuple[MissingBlob, ...] | Refusal:
         answer = self.ask("missing", stdin=_json({"blobs": sorted(digests)}))

@@ -59,8 +59,8 @@ def command(
 ) -> int:
     """Pin the host key, install the device tool and the root of trust, and pin the device's own key.
 
-    Compare the printed code with whoever stands at the device (edgeform-device shows the same). Enrolling
-    again changes nothing; a root is never replaced.
+    The printed code stands for the root and the device's key together: keep it with the device's papers, for
+    enrolling again changes nothing and prints the same. A root is never replaced.
     """
     site, named = split_words(words)
     with talk() as listener:

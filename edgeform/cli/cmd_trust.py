@@ -52,8 +52,12 @@ def command() -> None:
 
 @command.command("init")
 @site_argument
-@click.option("--development", "profile", flag_value=roles.DEVELOPMENT)
-@click.option("--production", "profile", flag_value=roles.PRODUCTION)
+@click.option(
+    "--development", "profile", flag_value=roles.DEVELOPMENT, help="One person; keys are made here."
+)
+@click.option(
+    "--production", "profile", flag_value=roles.PRODUCTION, help="Several people; name their keys."
+)
 @click.option(
     "--key",
     "keys",

@@ -143,8 +143,12 @@ def test_a_killed_controller_is_resumed_and_never_touches_who_committed(site):
         site.want(name, soak_s=2)
     running = site.start_apply("--max-parallel", "1")
     first = "one"
-    running.wait_for(lambda: site.seen(first).current != before[first].current
-                     and not site.is_in_transaction(first), "the first commit")
+    running.wait_for(
+        lambda: (
+            site.seen(first).current != before[first].current and not site.is_in_transaction(first)
+        ),
+        "the first commit",
+    )
     running.wait_for(lambda: site.is_in_transaction("two"), "the second switch")
     running.kill()
     assert running.end().exit_code == -9

@@ -34,11 +34,15 @@ def test_a_wrong_model_never_serves_and_is_held(site, first, second):
         receipt = site.assert_receipts_home(name)[-1]
         assert (receipt["result"], {receipt["digest"]}) == ("rolled_back", held)
         assert check in receipt["reason"], receipt["reason"]
-        assert check in {c["name"].split(".")[-1] for c in receipt["checks"] if c["verdict"] == "fail"}
+        assert check in {
+            c["name"].split(".")[-1] for c in receipt["checks"] if c["verdict"] == "fail"
+        }
     asked_again = site.apply()
     assert asked_again.exit_code == 3, asked_again.text
     assert "held" in asked_again.out
-    assert {name: site.seen(name).current for name in wrong} == {n: before[n].current for n in wrong}
+    assert {name: site.seen(name).current for name in wrong} == {
+        n: before[n].current for n in wrong
+    }
 
 
 def test_after_a_held_model_a_good_one_goes_in(site):

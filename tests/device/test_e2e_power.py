@@ -66,7 +66,9 @@ def test_power_lost_right_after_the_decision_keeps_the_new_one(site):
     committed = site.file("two", "state", "committed").read_bytes()
     decided = site.file("two", "state", "txn.commit")
     running.wait_for(
-        lambda: decided.exists() or site.file("two", "state", "committed").read_bytes() != committed,
+        lambda: (
+            decided.exists() or site.file("two", "state", "committed").read_bytes() != committed
+        ),
         "the decision",
     )
     cut_and_boot(site, "two")
@@ -79,7 +81,9 @@ def test_power_lost_right_after_the_decision_keeps_the_new_one(site):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["lease", "blobs", "txn", "switch", "services", "checks", "commit"])
+@pytest.mark.parametrize(
+    "step", ["lease", "blobs", "txn", "switch", "services", "checks", "commit"]
+)
 def test_a_reboot_at_any_step_ends_on_the_old_or_the_new_one(site, step):
     before = site.seen("one")
     site.want("one", "digits" if step in ("blobs", "services") else "better", soak_s=1)
@@ -89,9 +93,11 @@ def test_a_reboot_at_any_step_ends_on_the_old_or_the_new_one(site, step):
     site.lab.reboot("one")
     after = at_rest(site, "one")
     done = running.end()
-    expected = {before.current: (3, 5), after.current: (0,)} if after.current != before.current else {
-        before.current: (3, 5)
-    }
+    expected = (
+        {before.current: (3, 5), after.current: (0,)}
+        if after.current != before.current
+        else {before.current: (3, 5)}
+    )
     assert done.exit_code in expected[after.current], done.text
     site.assert_serving("one", generation=after.current)
     site.assert_receipts_home("one")

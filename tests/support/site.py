@@ -376,7 +376,9 @@ def write_site(folder: Path) -> None:
     wrong_provider = _pipeline(text, "wrong-provider", "better")
     pipelines.append(wrong_provider.replace("CPUExecutionProvider", "CUDAExecutionProvider"))
     # About 80 ms where nothing else runs: so slow that it is found, and not so slow that it takes minutes.
-    pipelines = [p.replace("p50_ms: 250", "p50_ms: 20") if "too-slow" in p else p for p in pipelines]
+    pipelines = [
+        p.replace("p50_ms: 250", "p50_ms: 20") if "too-slow" in p else p for p in pipelines
+    ]
     (folder / "pipelines.yaml").write_text("\n---\n".join(pipelines))
     site = (folder / "site.yaml").read_text()
     devices = (folder / "devices.yaml").read_text()
