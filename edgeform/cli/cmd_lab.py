@@ -12,6 +12,7 @@ from edgeform.lab.demo import tell
 from edgeform.lab.device import LabDevice, LabKind
 from edgeform.lab.doctor import doctor, table
 from edgeform.lab.lab import DEFAULT_DIRECTORY, Lab, device_names, down, running, status, up
+from edgeform.lab.site import join
 
 EXIT_INCOMPLETE = 9
 
@@ -89,6 +90,18 @@ def _how_to_log_in(lab: Lab) -> str:
     port = "" if first.port == 22 else f" -p {first.port}"
     options = f"-o UserKnownHostsFile={lab.known_hosts} -i {first.key_path}{port}"
     return f"log in with:\n    ssh {options} {first.user}@{first.host}"
+
+
+@command.command("site")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@directory_option
+def site_command(*, folder: Path, directory: Path) -> None:
+    """Make the lab's devices those of FOLDER, a copy of site/lab.
+
+    Replaces its devices.yaml and known_hosts, and gives each device the site's scenes to look at.
+    """
+    join(_lab_in(directory), folder)
+    _say(f"{folder}/devices.yaml names the lab's devices now")
 
 
 @command.command("status")

@@ -4,13 +4,11 @@ Every line of it runs the installed `edgeform` command on lab devices, as a user
 that did not happen in this run. The lab is removed at the end, whatever happens.
 """
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +22,7 @@ from edgeform.lab.failure import LabError
 from edgeform.lab.faults import Fault
 from edgeform.lab.nspawn import NspawnLab
 from edgeform.lab.rootless_lab import RootlessLab
-from edgeform.lab.site import copy_site, scenes_of, write_devices
+from edgeform.lab.site import copy_site, place_scenes, write_devices
 
 NAMES = ("dev1", "dev2", "dev3")
 COMMAND_S = 240.0
@@ -102,7 +100,8 @@ def tell(source: Path, directory: Path, kind: LabKind | None, say: Callable[[str
         copy_site(source, site)
         ports = write_devices(site, devices, lab.known_hosts)
         story = Story(lab=lab, site=site, say=say)
-        _cameras(story, devices, source / "scenes")
+        for device in devices:
+            place_scenes(lab, device, source / "scenes")
         _first_generation(story)
         _results(story, devices, ports)
         _nothing_to_do(story)
@@ -119,20 +118,6 @@ def _program() -> tuple[str, ...]:
     """The edgeform that is installed beside this Python."""
     beside = Path(sys.executable).with_name("edgeform")
     return (str(beside),) if beside.exists() else (sys.executable, "-P", "-m", "edgeform")
-
-
-def _cameras(story: Story, devices: tuple[LabDevice, ...], scenes: Path) -> None:
-    """Every device sees the same scenes, as if a camera wrote them."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for scene in sorted(scenes.glob("*.png")):
-            archive.add(scene, arcname=scene.name)
-    for device in devices:
-        folder = scenes_of(device)
-        story.lab.exec(device.name, ("mkdir", "-p", folder))
-        story.lab.exec(
-            device.name, ("tar", "-x", "--no-same-owner", "-C", folder), stdin=packed.getvalue()
-        )
 
 
 def _first_generation(story: Story) -> None:

@@ -1,11 +1,15 @@
-"""A site's device list for the devices of a lab: written beside the other files of a copied site."""
+"""A copy of site/lab for the devices of a lab that runs: their list, their host keys, their cameras."""
 
+import io
 import shutil
 import socket
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeform.lab.device import LabDevice, LabKind
+from edgeform.lab.failure import LabMisused
+from edgeform.lab.lab import Lab
 
 SCENES = "/var/lib/edgeform-scenes"
 
@@ -13,6 +17,36 @@ SCENES = "/var/lib/edgeform-scenes"
 def copy_site(source: Path, target: Path) -> None:
     """The site's files, without what a workspace keeps beside them."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(".edgeform", "records"))
+
+
+def join(lab: Lab, site_dir: Path) -> None:
+    """Make the running lab's devices those of a copied site, each with the site's scenes for a camera.
+
+    Raises:
+        LabMisused: the folder holds no copy of site/lab.
+    """
+    scenes = site_dir / "scenes"
+    if not (site_dir / "site.yaml").is_file() or not scenes.is_dir():
+        raise LabMisused(
+            f"{site_dir} is no copy of site/lab: it has no site.yaml or no scenes.",
+            hint="Make one:\n    cp -r site/lab my-site",
+        )
+    devices = lab.devices()
+    write_devices(site_dir, devices, lab.known_hosts)
+    for device in devices:
+        place_scenes(lab, device, scenes)
+
+
+def place_scenes(lab: Lab, device: LabDevice, scenes: Path) -> None:
+    """Copy the images of a folder to where the device's camera writes."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for image in sorted(scenes.glob("*.png")):
+            archive.add(image, arcname=image.name)
+    unpack = 'mkdir -p "$1" && tar -x --no-same-owner -C "$1"'
+    lab.exec(
+        device.name, ("sh", "-c", unpack, "scenes", scenes_of(device)), stdin=packed.getvalue()
+    )
 
 
 def write_devices(
@@ -41,6 +75,7 @@ def write_devices(
             f"        port: {device.port}",
             f"        user: {device.user}",
             f"        key_file: {device.key_path}",
+            *(["        become: none"] if device.kind is LabKind.ROOTLESS else []),
             "      pipelines:",
             "        - name: digits-gate",
             f"          vars: {{scenes: {scenes_of(device)}, port: {ports[device.name]}}}",

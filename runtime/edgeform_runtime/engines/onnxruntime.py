@@ -10,6 +10,10 @@ import os
 from typing import Any, Dict, Mapping, Tuple, Union
 
 import numpy as np
+
+# Since 1.32 its Linux wheel keeps events in ~/.cache and uploads them; only before the first import does
+# this hold (seen with strace, 2026-11: a thread and a database less). Nothing leaves a device unasked.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 

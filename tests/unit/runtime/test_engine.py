@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,3 +124,21 @@ def test_a_model_behind_a_link_is_not_followed_out_of_the_prefix(prefix, tmp_pat
     with running(prefix, prefix.put_pipeline(a_pipeline_file()), wait=False) as daemon:
         assert daemon.process.wait(30) == 3
         assert "leads out of the prefix" in daemon.log()[-1]["detail"]
+
+
+def test_the_engine_keeps_no_telemetry(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    lines = (
+        "import sys",
+        "from edgeform_runtime.engines.base import EngineConfig",
+        "from edgeform_runtime.engines.onnxruntime import load",
+        "load().open(sys.argv[1], EngineConfig()).close()",
+    )
+    subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), str(MODEL / "model.onnx")],
+        env={"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        timeout=60,
+    )
+    assert list(home.rglob("*")) == []
