@@ -100,7 +100,7 @@ def _pyinfra(bench: BenchLab, count: int, deploy: str, how: str) -> Contender:
             *(w for d in data for w in ("--data", d)),
             str(bench.file("py", count)),
             str(PEERS / deploy),
-        ),  # fmt: skip
+        ),
         is_right=lambda _: True,
     )
 
@@ -132,7 +132,7 @@ def _ansible(bench: BenchLab, count: int, play: str, *flags: str) -> tuple[Conte
                 "-e",
                 f"name=ansible-{way}",
                 str(PEERS / play),
-            ),  # fmt: skip
+            ),
             is_right=lambda out: (
                 len(re.findall(rf"{changed} +unreachable=0 +failed=0", out)) == count
             ),
@@ -146,7 +146,7 @@ def environment(contender: Contender, work: Path) -> dict[str, str]:
     """No configuration of this machine or its user; new SSH connections, as for everybody."""
     return os.environ | {
         "PATH": f"{BIN}:{os.environ['PATH']}",
-        "ANSIBLE_CONFIG": "/dev/null",
+        "ANSIBLE_CONFIG": str(PEERS / "ansible.cfg"),
         "ANSIBLE_HOME": str(work / "ansible"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(prefix="efb"),
         "ANSIBLE_NOCOLOR": "1",

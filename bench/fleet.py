@@ -6,10 +6,11 @@ share its cores). When time runs out, repeats are dropped before cells, and the 
 """
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from contenders import Contender, environment, hang_up, install_mitogen, planner
 from fleet_lab import ROOT, BenchLab, say
 from support.network import slow_line
 
+from edgeform.lab.cgroup import ROOT_NAME, mountinfo, mounts_of
 from edgeform.lab.doctor import doctor, why_not_nspawn
 
 LONGEST_S = 400.0
@@ -44,10 +46,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One run of one contender; `cpu_s` is everybody's on this machine, also strangers'."""
+    """One run of one contender.
+
+    Attributes:
+        cpu_s: of the whole machine, strangers included.
+        own_cpu_s: of the contender's processes and of all devices; not of what it leaves running.
+        load: of the machine just before.
+    """
 
     wall_s: float
     cpu_s: float
+    own_cpu_s: float
     load: float
     right: bool
 
@@ -59,10 +68,20 @@ def cpu_seconds() -> float:
     return (user + nice + system + irq + softirq) * TICK_S
 
 
-def measure(contender: Contender, folder: Path) -> Measured:
+def own_cpu_seconds(bench: BenchLab) -> float:
+    """Seconds of the children that have ended, and of the devices."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    group = Path(mounts_of(mountinfo()).unified, ROOT_NAME, bench.lab.network.lab_id, "cpu.stat")
+    devices = dict(line.split() for line in group.read_text().splitlines())
+    return children.ru_utime + children.ru_stime + int(devices["usage_usec"]) / 1e6
+
+
+def measure(contender: Contender, bench: BenchLab) -> Measured:
+    folder = bench.folder
     settings = environment(contender, folder)
     stdin = contender.stdin.read_bytes() if contender.stdin else b""
-    load, cpu, began = os.getloadavg()[0], cpu_seconds(), time.monotonic()
+    load, own, cpu = os.getloadavg()[0], own_cpu_seconds(bench), cpu_seconds()
+    began = time.monotonic()
     try:
         done = subprocess.run(
             contender.argv,
@@ -78,12 +97,17 @@ def measure(contender: Contender, folder: Path) -> Measured:
     except subprocess.TimeoutExpired as exc:
         status, out = -1, (exc.stdout or b"").decode(errors="replace")
     wall_s, cpu_s = time.monotonic() - began, cpu_seconds() - cpu
+    own_cpu_s = own_cpu_seconds(bench) - own
     hang_up(settings)
     right = status == 0 and contender.is_right(out)
     if not right:
         say(f"{contender.name} failed ({status}):\n{out[-1500:]}")
     return Measured(
-        wall_s=round(wall_s, 3), cpu_s=round(cpu_s, 2), load=round(load, 2), right=right
+        wall_s=round(wall_s, 3),
+        cpu_s=round(cpu_s, 2),
+        own_cpu_s=round(own_cpu_s, 2),
+        load=round(load, 2),
+        right=right,
     )
 
 
@@ -117,11 +141,11 @@ class Race:
         if left_s < expected_s or left_s <= 0:
             self.dropped.append(f"{_named(cell)}: {contender.name}, repeat {repeat}")
             return
-        run = measure(contender, self._bench.folder)
+        run = measure(contender, self._bench)
         runs.append(run)
         say(
             f"{_named(cell)} #{repeat} {contender.name}: {run.wall_s:.2f} s,"
-            f" CPU {run.cpu_s:.1f} s, load {run.load}{'' if run.right else ', WRONG'}"
+            f" CPU {run.own_cpu_s:.1f} of {run.cpu_s:.1f} s, load {run.load}{'' if run.right else ', WRONG'}"
         )
 
     def table(self) -> list[dict]:
@@ -144,6 +168,7 @@ def _row(cell: Cell, name: str, runs: list[Measured]) -> dict:
         "wall_min_s": min(walls),
         "wall_max_s": max(walls),
         "cpu_s": statistics.median(run.cpu_s for run in right),
+        "own_cpu_s": statistics.median(run.own_cpu_s for run in right),
         "load": statistics.median(run.load for run in right),
         "runs": len(runs),
         "failed": sum(not run.right for run in runs),
@@ -165,7 +190,7 @@ def about(asked: argparse.Namespace) -> dict:
     cpu = next(
         (
             x.split(":")[1].strip()
-            for x in Path("/proc/cpuinfo").open()
+            for x in Path("/proc/cpuinfo").read_text().splitlines()
             if x.startswith("model name")
         ),
         platform.machine(),
@@ -174,7 +199,7 @@ def about(asked: argparse.Namespace) -> dict:
     tools = ("ansible-core", "pyinfra", "paramiko", "gevent")
     requirement = (ROOT / "bench/peers/requirements.txt").read_text().split(" ", 1)[0]
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "command": "python bench/fleet.py " + " ".join(sys.argv[1:]),
         "machine": f"{cpu}, {os.cpu_count()} cores, {memory / 2**30:.0f} GiB, Linux {platform.release()}",
         "python": platform.python_version(),

@@ -44,7 +44,7 @@ def _cell(row: dict | None) -> str:
         return "not run"
     span = f" ({row['wall_min_s']:.1f} to {row['wall_max_s']:.1f})" if row["runs"] > 1 else ""
     failed = f" **{row['failed']} of {row['runs']} failed**" if row["failed"] else ""
-    return f"{row['wall_s']:.1f}{span}, CPU {row['cpu_s']:.1f}{failed}"
+    return f"{row['wall_s']:.1f}{span}, CPU {row['own_cpu_s']:.1f} of {row['cpu_s']:.1f}{failed}"
 
 
 def _goals(work: str, rows: list[dict]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from edgeform.build.tool import FILE_NAME, build_tool, tool_bytes
 from edgeform.plan import ShippedTool
 from edgeform.store.artifacts import Artifacts
-from edgeform.trust.create import REPOSITORY_FOLDER
+from edgeform.trust.folders import REPOSITORY_FOLDER
 from edgeform.version import VERSION
 from edgeform_wire import digest as digests
 from edgeform_wire.artifact import Artifact, ArtifactFile, Requires

@@ -51,6 +51,7 @@ class ByMode:
 
 
 def open_transport(*, workers: int | None = None) -> ByMode:
-    """The transport for real devices; processes are started when the first one needs them."""
+    """The transport for real devices; its first worker starts beside what the caller does next."""
     ssh = PyinfraTransport(workers=workers)
+    ssh.warm_up()
     return ByMode(ssh=ssh, local=LocalTransport(provisioner=ssh))

@@ -61,6 +61,7 @@ class Worker:
         self._outbox: queue.SimpleQueue[_Frame | None] = queue.SimpleQueue()
         self._heard = time.monotonic()
         self._why_dead = ""
+        self._was_asked = False
         self._last_words = b""
         self._threads = [
             threading.Thread(target=work, daemon=True, name=f"worker-{self._process.pid}-{label}")
@@ -94,6 +95,7 @@ class Worker:
         with self._lock:
             if self._why_dead:
                 raise WorkerDied(self._why_dead)
+            self._was_asked = True
             number = next(self._numbers)
             self._calls[number] = inbox
             if len(self._calls) == 1:
@@ -109,6 +111,9 @@ class Worker:
     def close(self) -> None:
         """End the process: politely, then not."""
         self._outbox.put(None)
+        if not self._was_asked:
+            # Perhaps still importing; there is nothing it could finish.
+            self._process.kill()
         try:
             self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
