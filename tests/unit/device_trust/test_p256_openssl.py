@@ -40,6 +40,7 @@ def a_program(tmp_path, text):
         b"\x30\x06\x02\x01\0\x02\x01\0",
         b"x" * 300,
     ],
+    ids=("good", "empty", "zero", "cut", "zeros", "long"),
 )
 @pytest.mark.parametrize("message", [b"message", b"massage", b""])
 def test_openssl_and_edgeform_agree(signature, message):
