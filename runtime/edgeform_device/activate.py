@@ -10,6 +10,7 @@ from typing import Optional
 
 from edgeform_device import generations, guard, settle
 from edgeform_device.errors import DeviceError, Locked, Refused, Usage
+from edgeform_device.journal import fence_of
 from edgeform_device.ports import TRANSACTION_LOCK, Environment, HeldLock
 from edgeform_device.records import Lease, Order, State
 
@@ -122,23 +123,10 @@ def _begin(env: Environment, request: Request, held: HeldLock) -> Started:
         settle.finish(env)
         settle.close_abandoned(env)
         fence = state.fence() + 1
-        proof = hashlib.sha256(request.nonce.encode()).hexdigest()[:8]
-        started = Started(f"t{fence}-{proof}", fence)
+        started = Started(f"t{fence}-{proof_of(request.nonce)}", fence)
         now = env.clock.boottime_s()
         # The fence first: a number that was ever given out is never given out again.
         state.write_fence(fence)
-        state.write_order(
-            Order(
-                transaction=started.transaction,
-                fence=fence,
-                deployment=request.deployment,
-                generation=request.generation,
-                plan_digest=request.plan_digest,
-                road=request.road,
-                who=request.who,
-                nonce=request.nonce,
-            )
-        )
         state.write_lease(
             Lease(
                 transaction=started.transaction,
@@ -151,19 +139,54 @@ def _begin(env: Environment, request: Request, held: HeldLock) -> Started:
                 pid=0,
             )
         )
+        # Last: an order that can be read is one whose lease says since when it may be starting.
+        state.write_order(
+            Order(
+                transaction=started.transaction,
+                fence=fence,
+                deployment=request.deployment,
+                generation=request.generation,
+                plan_digest=request.plan_digest,
+                road=request.road,
+                who=request.who,
+                nonce=request.nonce,
+            )
+        )
+    except OSError:
+        settle.clear_order(env)
+        raise
     finally:
         held.release()
     return started
 
 
 def _same_request(env: Environment, request: Request) -> Optional[Started]:
-    """The transaction that this very request has begun already, if it has."""
-    order = State(env.disk, env.layout).order()
+    """The transaction that this very request has begun already, if it has and it was not stillborn."""
+    state = State(env.disk, env.layout)
+    order = state.order()
     if order is None or order.nonce != request.nonce:
-        return None
+        return _ended_request(env, request)
     if (order.deployment, order.generation) != (request.deployment, request.generation):
         return None
+    has_begun = env.disk.exists(env.layout.journal(order.transaction))
+    if not has_begun and not guard.is_starting(env, state.lease()):
+        return None
     return Started(order.transaction, order.fence)
+
+
+def _ended_request(env: Environment, request: Request) -> Optional[Started]:
+    """The transaction of this nonce that has ended, as long as its journal is kept."""
+    ending = f"-{proof_of(request.nonce)}.jsonl"
+    found = [n for n in env.disk.names(env.layout.journal_dir) if n.endswith(ending)]
+    if not found:
+        return None
+    newest = max(found, key=fence_of)
+    return Started(newest[: -len(".jsonl")], fence_of(newest))
+
+
+def proof_of(nonce: str) -> str:
+    """What stands in a transaction's id for its nonce: enough to know it again, not to confirm it."""
+    return hashlib.sha256(nonce.encode()).hexdigest()[:8]
 
 
 def _locked(env: Environment) -> Locked:

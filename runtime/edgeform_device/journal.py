@@ -141,10 +141,11 @@ class Journal:
 def prune(disk: Disk, layout: Layout) -> None:
     """Remove the oldest journals; fences rise, and they stand first in a transaction's id."""
     names = disk.names(layout.journal_dir)
-    for name in sorted(names, key=_fence)[: max(0, len(names) - JOURNALS_KEPT)]:
+    for name in sorted(names, key=fence_of)[: max(0, len(names) - JOURNALS_KEPT)]:
         disk.remove(os.path.join(layout.journal_dir, name))
 
 
-def _fence(name: str) -> int:
+def fence_of(name: str) -> int:
+    """The fence that a transaction's id begins with; 0 where it has none."""
     digits = name[1:].partition("-")[0]
     return int(digits) if digits.isdigit() else 0

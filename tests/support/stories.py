@@ -39,7 +39,7 @@ def confirmed(world):
     def act():
         txn = world.state.txn()
         if txn is not None and decide.has_passed_checks(world.env, txn.id):
-            decide.confirm(world.env, txn.id, NONCE)
+            decide.confirm(world.env, txn.id, txn.nonce)
 
     world.clock.on_sleep.append(act)
     activated(world, confirm="both")

@@ -394,7 +394,7 @@ def a_device_at(generation_content, number=1, world=None):
     return world
 
 
-def order(world, deployment, nonce="nonce-0123456789"):
+def order(world, deployment, nonce=""):
     """Offer a deployment to the device and write the order, as `activate` does; the order."""
     from edgeform_device.activate import Request, activate
 
@@ -407,7 +407,7 @@ def order(world, deployment, nonce="nonce-0123456789"):
             plan_digest=deployment.plan_digest,
             road="ssh",
             who="tester",
-            nonce=nonce,
+            nonce=nonce or f"nonce-{world.state.fence():08}",
         ),
     )
     return world.state.order()

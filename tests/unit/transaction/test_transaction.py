@@ -19,6 +19,7 @@ from edgeform_device.errors import Locked, Refused, Stale
 from edgeform_device.status import status
 from edgeform_device.transaction import resume, transact
 
+NONCE = "nonce-of-one-request"
 GOOD, BAD = a_generation(model=2), a_generation(model=3)
 
 
@@ -175,7 +176,7 @@ def test_a_confirmation_with_the_nonce_commits():
     def confirm():
         if journal_of(world)[-1].step == "await_confirm":
             txn = world.state.txn()
-            assert decide.confirm(world.env, txn.id, "nonce-0123456789") == "commit"
+            assert decide.confirm(world.env, txn.id, txn.nonce) == "commit"
             world.clock.on_sleep.clear()
 
     world.clock.on_sleep.append(confirm)
@@ -197,7 +198,7 @@ def test_a_confirmation_before_the_checks_decides_nothing_unless_it_alone_may(po
         txn = world.state.txn()
         if txn is not None and not refused:
             with pytest.raises(Refused) as info:
-                decide.confirm(world.env, txn.id, "nonce-0123456789")
+                decide.confirm(world.env, txn.id, txn.nonce)
             refused.append(info.value.summary)
 
     world.checks.on_run = confirm
@@ -212,7 +213,7 @@ def test_a_controller_that_alone_decides_may_confirm_while_checks_run():
     def confirm(subject):
         txn = world.state.txn()
         if txn is not None:
-            decide.confirm(world.env, txn.id, "nonce-0123456789")
+            decide.confirm(world.env, txn.id, txn.nonce)
 
     world.checks.on_run = confirm
     assert tried(world, confirm="controller").result == "committed"
@@ -238,9 +239,9 @@ def test_a_confirmation_that_comes_again_says_the_same():
     world = a_device_at(a_generation(model=1))
     outcome = tried(world)
     transaction = outcome.receipt.transaction
-    assert decide.confirm(world.env, transaction, "nonce-0123456789") == "commit"
+    assert decide.confirm(world.env, transaction, "nonce-of-anybody") == "commit"
     with pytest.raises(Stale):
-        decide.confirm(world.env, "t9-00000000", "nonce-0123456789")
+        decide.confirm(world.env, "t9-00000000", "nonce-of-anybody")
 
 
 def test_the_guard_that_decides_while_checks_run_wins():
@@ -269,12 +270,47 @@ def test_a_guard_that_does_not_start_switches_nothing():
 
 def test_asking_again_with_the_same_nonce_gives_the_same_transaction():
     world = a_device_at(a_generation(model=1))
-    first = order(world, next_deployment(world, GOOD))
-    again = order(world, next_deployment(world, GOOD))
+    first = order(world, next_deployment(world, GOOD), NONCE)
+    again = order(world, next_deployment(world, GOOD), NONCE)
     assert first == again
     assert [a for a in world.launcher.started if a[0] == "transact"] == [
         ("transact", "--transaction", first.transaction)
     ]
+
+
+def test_asking_again_after_the_end_gives_the_ended_transaction():
+    world = a_device_at(a_generation(model=1))
+    deployment = next_deployment(world, GOOD)
+    first = order(world, deployment, NONCE)
+    transact(world.env, first)
+    request = Request(deployment.number, 0, digest(1), "ssh", "tester", NONCE)
+    assert activate(world.env, request).transaction == first.transaction
+    assert len(world.receipts.all()) == 1
+
+
+def test_a_request_whose_process_never_started_is_begun_anew():
+    world = a_device_at(a_generation(model=1))
+    first = order(world, next_deployment(world, GOOD), NONCE)
+    world.clock.now_s += 60
+    again = order(world, next_deployment(world, GOOD), NONCE)
+    assert again.transaction != first.transaction
+    assert [r.result for r in world.receipts.all()] == ["refused"]
+    assert transact(world.env, again).result == "committed"
+
+
+def test_a_disk_that_fills_while_the_order_is_written_leaves_no_order():
+    world = a_device_at(a_generation(model=1))
+
+    def full(name, path):
+        if name == "write" and path.endswith("order.tmp"):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    world.disk.before_call = full
+    with pytest.raises(OSError, match="No space"):
+        order(world, next_deployment(world, GOOD))
+    world.disk.before_call = lambda name, path: None
+    assert world.state.order() is None
+    assert tried(world).result == "committed"
 
 
 def test_somebody_else_is_told_who_works_here():
