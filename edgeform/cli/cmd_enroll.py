@@ -21,7 +21,6 @@ from edgeform.errors import EdgeformError, Incomplete, UsageError, worst_of
 from edgeform.events import Listener
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
-from edgeform.rollout.journal import Journal
 from edgeform.transport.base import DeviceUnreachable, Transport
 
 NO_PLAN = "enroll"
@@ -71,8 +70,8 @@ def command(
             run = journal.begin(
                 plan_digest=NO_PLAN, who=who(), now=stamp(), devices=[d.name for d in roll.devices]
             )
-            refused = _pin_hosts(
-                roll, journal, run, fingerprint=fingerprint, accept_new=accept_new_host_key
+            refused, hosts = _pin_hosts(
+                roll, fingerprint=fingerprint, accept_new=accept_new_host_key
             )
             left = [d for d in roll.devices if d.name not in {m.device for m in refused}]
             answers: list[Done | Missed] = []
@@ -82,8 +81,9 @@ def command(
                 trust = open_site_trust(roll.workspace, roll.site.name, may_create=True)
                 with open_fleet() as transport:
                     answers = _enrol_all(roll, transport, trust, listener, replace_key=replace_key)
-            for answer in answers:
+            for answer in (*refused, *answers):
                 state, detail = _noted(answer)
+                detail = "; ".join((hosts.get(answer.device, "local"), detail))
                 journal.noted(run, answer.device, state, detail, now=stamp())
             codes = tell([*refused, *(a for a in answers if isinstance(a, Missed))])
             journal.finish(run, exit_code=worst_of(codes), now=stamp())
@@ -92,10 +92,11 @@ def command(
 
 
 def _pin_hosts(
-    roll: Roll, journal: Journal, run: int, *, fingerprint: str | None, accept_new: bool
-) -> list[Missed]:
-    """Host keys first, one after the other: one file is written."""
-    refused = []
+    roll: Roll, *, fingerprint: str | None, accept_new: bool
+) -> tuple[list[Missed], dict[str, str]]:
+    """Who was refused, and a sentence on each host key; one after the other, for one file is written."""
+    refused: list[Missed] = []
+    hosts: dict[str, str] = {}
     for device in roll.devices:
         if device.connect.mode != "ssh":
             continue
@@ -118,12 +119,11 @@ def _pin_hosts(
                     exit_code=exc.exit_code,
                 )
             )
-            journal.noted(run, device.name, "refused", exc.detail, now=stamp())
+            hosts[device.name] = "host key not pinned"
             continue
-        click.echo(f"{device.name}: host key {pinned.key.fingerprint}, {pinned.how}", err=True)
-        detail = f"host key {pinned.key.fingerprint} {pinned.how}"
-        journal.noted(run, device.name, "host key", detail, now=stamp())
-    return refused
+        hosts[device.name] = f"host key {pinned.key.fingerprint} {pinned.how}"
+        click.echo(f"{device.name}: {hosts[device.name]}", err=True)
+    return refused, hosts
 
 
 def _enrol_all(
