@@ -18,7 +18,7 @@ from edgeform.apply.outcome import (
     word,
 )
 from edgeform.apply.transaction import Means, carry
-from edgeform.cli.planning import Seen, Wanted, targets
+from edgeform.cli.planning import Seen, Wanted, has_arrived, targets
 from edgeform.cli.roles import VendorRoles
 from edgeform.cli.shipping import Dock
 from edgeform.cli.workspace import stamp, who
@@ -53,7 +53,12 @@ class Application:
         """Give every changed device its turn."""
         changed = {c.device: c for c in self.seen.plan.changed}
         if resume:
-            done = self.journal.committed_before(self.plan_digest)
+            # The journal of a killed controller lacks what a device committed without it.
+            done = self.journal.committed_before(self.plan_digest) | {
+                name
+                for name, c in changed.items()
+                if has_arrived(c, self.seen.observations.get(name))
+            }
             changed = {name: c for name, c in changed.items() if name not in done}
         self._targets = targets(
             self.wanted, [d for d in self.wanted.site.devices if d.name in changed]

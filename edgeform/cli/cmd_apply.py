@@ -77,7 +77,7 @@ def command(
         if saved is None:
             seen = look_and_plan(wanted, transport, selectors, listener)
         else:
-            seen = look_again(wanted, transport, read_plan(saved), listener)
+            seen = look_again(wanted, transport, read_plan(saved), listener, is_resumed=resume)
         workspace.ensure_state_dir()
         for file in (last,) if out is None else (last, out):
             write_plan(seen.plan, file)

@@ -15,7 +15,7 @@ from edgeform.domain.observed import Observation, Observed
 from edgeform.domain.site import Device, SecretRef, Site
 from edgeform.errors import Stale
 from edgeform.lock.lockfile import read as read_lock
-from edgeform.plan import Context, Plan, Resolution, ShippedTool, make_plan, resolve
+from edgeform.plan import Changed, Context, Plan, Resolution, ShippedTool, make_plan, resolve
 from edgeform.secrets.passphrase import SECRETS_VARIABLE, read_passphrase
 from edgeform.secrets.resolver import Resolver
 from edgeform.secrets.site_key import local_site_key
@@ -153,10 +153,20 @@ def look_and_plan(
     return Seen(plan=plan, observations=found)
 
 
-def look_again(wanted: Wanted, transport: Transport, plan: Plan, listener: events.Listener) -> Seen:
+def look_again(
+    wanted: Wanted,
+    transport: Transport,
+    plan: Plan,
+    listener: events.Listener,
+    *,
+    is_resumed: bool = False,
+) -> Seen:
     """A saved plan with a fresh look at the devices it changes.
 
     The device refuses a plan that is not for its present state; this only spares it the upload.
+
+    Args:
+        is_resumed: an earlier run began with this plan, so that devices may be where it leads.
 
     Raises:
         Stale: the site moved, or a device is no longer what the plan was made for.
@@ -171,6 +181,8 @@ def look_again(wanted: Wanted, transport: Transport, plan: Plan, listener: event
     found = observe(transport, devices, targets(wanted, devices), listener)
     for changed in plan.changed:
         seen = found.get(changed.device)
+        if is_resumed and has_arrived(changed, seen):
+            continue
         if isinstance(seen, Observed) and seen.committed != changed.base.generation:
             raise Stale(
                 f"It has generation {seen.committed}; the plan was made for"
@@ -179,3 +191,8 @@ def look_again(wanted: Wanted, transport: Transport, plan: Plan, listener: event
                 hint="Plan again:\n    edgeform plan --out plan.json",
             )
     return Seen(plan=plan, observations=found)
+
+
+def has_arrived(changed: Changed, seen: Observation | None) -> bool:
+    """Whether the device has committed what the plan wants, by whoever's doing."""
+    return isinstance(seen, Observed) and seen.generation_digest == changed.target
