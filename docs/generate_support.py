@@ -1,0 +1,143 @@
+"""Writes the parts of the documentation that are made from something else; `--check` only compares.
+
+    python docs/generate_support.py [--check]
+
+README's support table from docs/support.yaml, docs/reference/dependencies.md from what is installed.
+"""
+
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.requirements import Requirement
+
+from edgeform.spec.classes import Classes, builtin_names
+from edgeform.spec.decode_device import hardware
+from edgeform.spec.fields import block
+from edgeform.spec.objects import Catalog
+
+REPOSITORY = Path(__file__).parent.parent
+README = REPOSITORY / "README.md"
+DEPENDENCIES = REPOSITORY / "docs" / "reference" / "dependencies.md"
+BEGIN, END = "<!-- support: begin -->", "<!-- support: end -->"
+
+WHY: Mapping[str, str] = {
+    "click": "command line",
+    "rich": "progress in a terminal; imported only there",
+    "pyyaml": "reads site files, with positions",
+    "jsonschema": "checks site files",
+    "pyinfra": "SSH, packages, files; only in worker processes",
+    "tuf": "signed metadata, on the controller's side",
+    "securesystemslib": "keys and signatures of that metadata",
+    "cryptography": "keys, and the encrypted file of secrets",
+    "hvac": "Vault; declared, and not used yet",
+    "requests": "HTTP registries; declared, and not used yet",
+    "uv": "resolves and downloads runtime closures for other platforms",
+    "ansible-core": "day zero and vendor roles; only ever run as a process of its own",
+    "asyncssh": "SSH servers of the unprivileged lab devices",
+    "jsonschema-rs": "checks large sites faster, with the same messages",
+}
+LICENCE_KEYS = ("License-Expression", "License")
+
+
+def support_table() -> str:
+    """The support table as Markdown."""
+    data: dict[str, Any] = yaml.safe_load((REPOSITORY / "docs" / "support.yaml").read_text())
+    levels: list[str] = data["levels"]
+    lines = [
+        "| hardware class | engine | runs here | by contract | needs hardware |",
+        "|---|---|---|---|---|",
+    ]
+    classes = Classes(Catalog())
+    for name in (name.removeprefix("builtin/") for name in builtin_names()):
+        entry = data["classes"][name]
+        found = hardware(
+            name,
+            classes.names_of(f"builtin/{name}"),
+            block(classes.value(f"builtin/{name}"), "hardware"),
+        )
+        runs = entry["seen"] if entry["here"] == "runs" else "no"
+        contract = entry["seen"] if entry["here"] == "contract" else ""
+        open_levels = [level for level in levels if entry[level] == "todo"]
+        todo = "everything" if open_levels == levels else ", ".join(open_levels)
+        lines.append(f"| `{name}` | {found.runtime.engine} | {runs} | {contract} | {todo} |")
+    return "\n".join(lines) + "\n"
+
+
+def readme() -> str:
+    """README with its table as support.yaml has it now."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{support_table()}{END}{after}"
+
+
+def dependencies() -> str:
+    """The page of dependencies, from what is installed beside edgeform."""
+    default: list[str] = []
+    extras: list[tuple[str, str]] = []
+    for text in metadata.requires("edgeform") or []:
+        requirement = Requirement(text)
+        extra = str(requirement.marker).partition("extra == ")[2].strip("\"'")
+        if extra:
+            extras.append((requirement.name, extra))
+        else:
+            default.append(requirement.name)
+    lines = [
+        "# Dependencies",
+        "",
+        "Made by `docs/generate_support.py` from the metadata of what is installed; checked by `tests/docs`.",
+        "Versions are pinned with hashes in `.ci/locks/dev.txt`.",
+        "",
+        "The device tool and the wire format need the Python standard library and nothing else. A runtime",
+        "closure holds its engine, numpy and Pillow, pinned in `edgeform/build/locks/`.",
+        "",
+        "## Always installed",
+        "",
+        "| package | licence | for |",
+        "|---|---|---|",
+        *(_row(name, "") for name in sorted(default, key=str.lower)),
+        "",
+        "## Extras",
+        "",
+        "| package | licence | for | extra |",
+        "|---|---|---|---|",
+        *(_row(name, f" `{extra}` |") for name, extra in sorted(extras)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, more: str) -> str:
+    return f"| {name} | {_licence(name)} | {WHY[name.lower()]} |{more}"
+
+
+def _licence(name: str) -> str:
+    found = metadata.metadata(name)
+    for key in LICENCE_KEYS:
+        value = found[key] if key in found else ""  # noqa: SIM401  # its protocol has no get
+        if value and "\n" not in value:
+            return str(value)
+    classifiers = [
+        c.rpartition(" :: ")[2] for c in found.get_all("Classifier") or [] if "License ::" in c
+    ]
+    return ", ".join(classifiers) or "not stated in its metadata"
+
+
+def main(arguments: list[str]) -> int:
+    """Write what is out of date; with --check, only say so and return 1."""
+    stale = [
+        (path, content)
+        for path, content in ((README, readme()), (DEPENDENCIES, dependencies()))
+        if not path.exists() or path.read_text() != content
+    ]
+    for path, content in stale:
+        sys.stdout.write(f"{path.relative_to(REPOSITORY)} is out of date\n")
+        if "--check" not in arguments:
+            path.write_text(content)
+    return int(bool(stale) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
