@@ -176,9 +176,7 @@ def main() -> None:
         print(json.dumps(measure(asked.measure)))
         return
     rows = [_best(count, asked.repeat) for count in asked.devices]
-    print(
-        "| devices | YAML | load | resolve | plan | total | its CPU time | CPU for each device | peak memory |"
-    )
+    print("| devices | YAML | load | resolve | plan | total | CPU time | CPU each | peak memory |")
     print("|---" * 9 + "|")
     for row in rows:
         print(
