@@ -223,7 +223,7 @@ def options() -> argparse.Namespace:
     asked = parser.parse_args()
     if asked.quick:
         asked.devices, asked.round_trip_ms, asked.repeat = [1, 5], [0, 50], 1
-        asked.budget_minutes = 1.5
+        asked.budget_minutes = 2.0
         asked.out = ROOT / "build/bench-fleet-quick.json"
     return asked
 

@@ -26,7 +26,7 @@ from edgeform.report.json_lines import line
 from edgeform.report.tables import Finding, doctor_table
 from edgeform.spec.load import load
 from edgeform.transport.base import Transport
-from edgeform.trust.folders import REPOSITORY_FOLDER
+from edgeform.trust.create import REPOSITORY_FOLDER
 
 OK, MISSING, WRONG, SKIPPED = "ok", "missing", "wrong", "skipped"
 LOW_DISK_BYTES = 256 * 1024 * 1024

@@ -21,7 +21,7 @@ from edgeform.report.json_lines import line
 from edgeform.store.gc import plan_gc, run_gc
 from edgeform.store.objects import Objects
 from edgeform.store.roots import Roots
-from edgeform.trust.folders import REPOSITORY_FOLDER
+from edgeform.trust.create import REPOSITORY_FOLDER
 from edgeform.trust.repository import Repository
 from edgeform_wire import digest as digests
 

@@ -15,8 +15,8 @@ from edgeform.lock.lockfile import read as read_lock
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.remote import DirectoryRemote, Transferred, pull, push
 from edgeform.store.trees import pull_files, push_files
+from edgeform.trust.create import REPOSITORY_FOLDER
 from edgeform.trust.files import replace_file
-from edgeform.trust.folders import REPOSITORY_FOLDER
 from edgeform.trust.keyring import FILE_NAME, KeyRing
 from edgeform.trust.repository import Repository
 from edgeform.trust.verify import verify

@@ -17,12 +17,12 @@ from edgeform.report.tables import Column, table
 from edgeform.secrets.passphrase import TRUST_VARIABLE, read_passphrase
 from edgeform.trust import roles
 from edgeform.trust.create import (
+    REPOSITORY_FOLDER,
     Trust,
     init_development,
     init_production,
     open_trust,
 )
-from edgeform.trust.folders import REPOSITORY_FOLDER
 from edgeform.trust.keys import FILE_SCHEME, PublicKey, generate_key, public_key_from_pem
 from edgeform.trust.publication import Signing, publish, sign
 from edgeform.trust.show import RoleShown, show

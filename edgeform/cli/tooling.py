@@ -5,12 +5,14 @@ from pathlib import Path
 from edgeform.build.tool import FILE_NAME, build_tool, tool_bytes
 from edgeform.plan import ShippedTool
 from edgeform.store.artifacts import Artifacts
-from edgeform.trust.folders import REPOSITORY_FOLDER
 from edgeform.version import VERSION
 from edgeform_wire import digest as digests
 from edgeform_wire.artifact import Artifact, ArtifactFile, Requires
 
 STATE_FORMATS = [1]
+METADATA_FOLDER = Path("repository", "metadata")
+"""Below the trust folder. Not imported from `edgeform.trust`, whose signers take half a second: `plan` signs
+nothing and comes through here."""
 
 
 def tool_artifact() -> Artifact:
@@ -57,6 +59,6 @@ def store_tool(artifacts: Artifacts) -> Path:
 
 def root_digests(trust_dir: Path) -> tuple[str, ...]:
     """Digests of every published root, oldest first; empty without a repository."""
-    metadata = trust_dir / REPOSITORY_FOLDER / "metadata"
+    metadata = trust_dir / METADATA_FOLDER
     found = sorted(metadata.glob("*.root.json"), key=lambda p: int(p.name.partition(".")[0]))
     return tuple(digests.of_file(str(path)) for path in found)

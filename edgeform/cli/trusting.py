@@ -11,13 +11,14 @@ from edgeform.cli.workspace import Workspace, now
 from edgeform.errors import NotTrusted
 from edgeform.trust import roles
 from edgeform.trust.create import (
+    KEYS_FOLDER,
     PROFILE_FIELD,
+    REPOSITORY_FOLDER,
     Trust,
     add_site,
     init_development,
     open_trust,
 )
-from edgeform.trust.folders import KEYS_FOLDER, REPOSITORY_FOLDER
 from edgeform.trust.keyring import FILE_NAME
 from edgeform.trust.publication import publish
 from edgeform.trust.repository import NewTarget, Repository, metadata_name, target_file

@@ -17,7 +17,6 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Succinc
 from edgeform.errors import UsageError
 from edgeform.trust import roles
 from edgeform.trust.files import locked
-from edgeform.trust.folders import KEYS_FOLDER, REPOSITORY_FOLDER
 from edgeform.trust.keyring import FILE_NAME, KeyRing, load_keyring
 from edgeform.trust.keys import (
     FILE_SCHEME,
@@ -31,6 +30,8 @@ from edgeform.trust.publication import Published, Signing, publish, sign
 from edgeform.trust.repository import Repository, whole_second
 
 PROFILE_FIELD = "x-edgeform-profile"
+REPOSITORY_FOLDER = "repository"
+KEYS_FOLDER = "keys"
 
 RoleKeys = Mapping[str, tuple[PublicKey, ...]]
 """Public keys by role name."""
