@@ -104,6 +104,7 @@ class _Kinds:
         self._site_name = site.name
         self._models: Mapping[str, Model] = {model.name: model for model in site.models}
         self._shelf = Shelf(lock)
+        self._runtimes: dict[int, Chosen | Diagnostic] = {}
         self._by_identity: dict[tuple[int, ...], _Kind] = {}
         self._by_value: dict[tuple[HardwareClass, tuple[Pipeline, ...], int], _Kind] = {}
 
@@ -127,7 +128,7 @@ class _Kinds:
         reasons: list[tuple[str, str]] = []
         used: dict[str, LockedArtifact] = {}
         uses = []
-        runtime = choose_runtime(self._shelf, hardware) if device.pipelines else None
+        runtime = self._runtime(hardware) if device.pipelines else None
         if isinstance(runtime, Diagnostic):
             found.append(runtime)
         for pipeline in device.pipelines:
@@ -165,6 +166,12 @@ class _Kinds:
             reasons=tuple(dict.fromkeys(reasons)),
             problems=tuple(dict.fromkeys(found)),
         )
+
+    def _runtime(self, hardware: HardwareClass) -> Chosen | Diagnostic:
+        found = self._runtimes.get(id(hardware))
+        if found is None:
+            found = self._runtimes[id(hardware)] = choose_runtime(self._shelf, hardware)
+        return found
 
     def _chosen_model(
         self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact

@@ -5,6 +5,7 @@ Pure choice over what the lock names; a choice that cannot be made is a diagnost
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant
@@ -146,6 +147,7 @@ def minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
+@lru_cache(maxsize=1024)
 def numbers(version: str) -> tuple[int, ...]:
     """A version as numbers that compare; letters behind a number are left out."""
     found = []
