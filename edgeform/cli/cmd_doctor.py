@@ -73,7 +73,7 @@ def here(folder: Path) -> Iterator[Finding]:
         name="python",
         state=OK if is_new else WRONG,
         detail=version,
-        hint="" if is_new else "edgeform needs Python 3.11 or newer.",
+        hint="" if is_new else "Run edgeform with Python 3.11 or newer.",
     )
     beside = Path(sys.executable).parent
     for name, purpose, install in PROGRAMS:

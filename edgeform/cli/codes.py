@@ -2,6 +2,7 @@
 
 from edgeform.errors import UsageError
 from edgeform.lock import codes as lock_codes
+from edgeform.plan.explained import EXPLAINED
 from edgeform.spec import codes_file, codes_site
 from edgeform.spec.codes import Code
 from edgeform.spec.shape import nearest
@@ -10,108 +11,105 @@ PLAN_CODES = (
     Code(
         code="EF2101",
         summary="model not locked",
-        text="A pipeline uses a model of which `edgeform.lock` holds no version.",
+        text=EXPLAINED["EF2101"],
         cause="The model is new in the site, and nobody has locked it yet.",
         example="edgeform lock --update MODEL",
     ),
     Code(
         code="EF2102",
         summary="model variant not built",
-        text="The lock knows the version, but none of its variants that would fit the device.",
+        text=EXPLAINED["EF2102"],
         cause="A variant was added to the model after it was locked, or could not be built here.",
         example="edgeform lock",
     ),
     Code(
         code="EF2103",
         summary="no variant of the model fits",
-        text="Every variant of the model is for another engine, accelerator or architecture.",
+        text=EXPLAINED["EF2103"],
         cause="The class's engine is one that the model has no variant for.",
         example="runtime: {engine: onnxruntime}     # or a variant with engine: tensorrt",
     ),
     Code(
         code="EF2104",
         summary="runtime closure not built",
-        text="The lock holds no closure of the engine for this architecture, glibc and Python.",
+        text=EXPLAINED["EF2104"],
         cause="The site has a new kind of device, or the closure could not be made on this machine.",
         example="edgeform lock",
     ),
     Code(
         code="EF2105",
         summary="pipeline names an unknown model",
-        text="`infer.model` names a model that the site does not have.",
+        text=EXPLAINED["EF2105"],
         cause="A typing error, or the model's file is not part of the site.",
         example="infer: {model: digits}     # metadata.name of a Model",
     ),
     Code(
         code="EF2106",
         summary="pipeline reads an unknown secret",
-        text="A pipeline asks for a secret that the device does not have.",
+        text=EXPLAINED["EF2106"],
         cause="It stands in the pipeline, and not in the device's `secrets`.",
         example="secrets: {camera_password: {secret: env/CAMERA_PASSWORD}}",
     ),
     Code(
         code="EF2107",
         summary="secret cannot be resolved",
-        text="The reference is well-formed and nothing is behind it here, so nobody can say whether the"
-        " device has the right value.",
+        text=EXPLAINED["EF2107"],
         cause="The environment variable is not set, or the secrets file has no such entry.",
         example="edgeform secret set NAME",
     ),
     Code(
         code="EF2111",
         summary="device is not what its class says",
-        text="The probe saw another architecture, glibc, Python, kernel or machine than the class promises.",
+        text=EXPLAINED["EF2111"],
         cause="The device has the wrong class, or its system was upgraded.",
         example="edgeform doctor -l DEVICE",
     ),
     Code(
         code="EF2112",
         summary="accelerator not ready",
-        text="The class demands an accelerator that the device does not have, or whose driver is not bound.",
+        text=EXPLAINED["EF2112"],
         cause="No driver, no device node, or another slot.",
         example="edgeform doctor -l DEVICE",
     ),
     Code(
         code="EF2113",
         summary="not enough room",
-        text="A change needs 1.2 times what it brings, and what it takes to return.",
+        text=EXPLAINED["EF2113"],
         cause="Old generations, or files that are not edgeform's.",
         example="edgeform gc -l DEVICE",
     ),
     Code(
         code="EF2114",
         summary="no trusted clock",
-        text="The site says `require_clock: true` and the device does not know the time, so it could not"
-        " tell fresh metadata from old.",
+        text=EXPLAINED["EF2114"],
         cause="No NTP and no RTC, or an RTC with an empty battery.",
         example="require_clock: false     # in the device, knowingly",
     ),
     Code(
         code="EF2115",
         summary="device trusts another root",
-        text="The device was enrolled with a root that is not in this site's chain. It would refuse all"
-        " that we send.",
+        text=EXPLAINED["EF2115"],
         cause="The development root was made anew, or the device belongs to another site.",
         example="edgeform trust show     # compare the root",
     ),
     Code(
         code="EF2120",
         summary="device needs hands",
-        text="It is healthy neither on its new nor on its old generation and has stopped trying.",
+        text=EXPLAINED["EF2120"],
         cause="Hardware, a full or failing disk, or a driver that changed underneath.",
         example="edgeform logs DEVICE",
     ),
     Code(
         code="EF2121",
         summary="device cannot be looked at",
-        text="It answers, but not well enough to be planned: no Python, or sudo refuses.",
+        text=EXPLAINED["EF2121"],
         cause="A machine that nobody has prepared yet.",
         example="edgeform bootstrap -l DEVICE",
     ),
     Code(
         code="EF2122",
         summary="device's generation is unreadable",
-        text="The manifest that the device has confirmed does not follow the schema that this side speaks.",
+        text=EXPLAINED["EF2122"],
         cause="Another version of edgeform wrote it.",
         example="edgeform version",
     ),

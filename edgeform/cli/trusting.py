@@ -111,7 +111,7 @@ def open_site_trust(workspace: Workspace, site: str, *, may_create: bool) -> Sit
             raise NotTrusted(
                 f"{folder} holds no trust repository.",
                 hint="Make one:\n    edgeform trust init --development\n"
-                "or bring the published one here:\n    edgeform store pull REMOTE",
+                "or bring the published one here:\n    edgeform store pull DIRECTORY",
             )
         workspace.ensure_state_dir()
         init_development(folder, (site,), passphrase, now=now())

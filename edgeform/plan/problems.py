@@ -34,7 +34,7 @@ def variant_not_built(model: str, version: str, variants: tuple[str, ...]) -> Di
             " but edgeform.lock names no artifact of them."
         ),
         address=f"models.{model}",
-        hint=f"edgeform build {model}",
+        hint="edgeform lock",
     )
 
 
@@ -61,7 +61,7 @@ def no_runtime(engine: str, wanted: str, offered: tuple[str, ...]) -> Diagnostic
         summary="runtime closure not built",
         detail=f"edgeform.lock names no runtime for {wanted}. It has: {offers}.",
         address=f"runtimes.{engine}",
-        hint=f"edgeform build --runtime {engine}",
+        hint="edgeform lock",
     )
 
 
@@ -141,7 +141,8 @@ def other_root(device: str, digest: str) -> Diagnostic:
         summary="device trusts another root",
         detail=f"It was enrolled with root {digest}, which this site's chain does not contain.",
         address=f"devices.{device}",
-        hint=f"If the device is yours, enrol it again by hand:\n    edgeform enroll {device} --replace",
+        hint="A root is never replaced from afar. If the device is yours, remove its prefix by hand, then:\n"
+        f"    edgeform enroll -l {device}",
     )
 
 

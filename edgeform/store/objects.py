@@ -173,7 +173,8 @@ class Objects:
         return Corrupt(
             f"Object {digest} is damaged: its bytes no longer match its digest. It was set aside.",
             address=str(self._damaged / digests.hex_of(digest)),
-            hint="Fetch it again:\n    edgeform store pull\nIf this happens twice, suspect the disk.",
+            hint="Fetch it again:\n    edgeform store pull DIRECTORY\n"
+            "If this happens twice, suspect the disk.",
         )
 
 
@@ -193,5 +194,6 @@ def _discard(stream: BinaryIO) -> None:
 def _missing(digest: str) -> Corrupt:
     return Corrupt(
         f"Object {digest} is not in the store.",
-        hint="Fetch it:\n    edgeform store pull\nor build it again:\n    edgeform build",
+        hint="Fetch it:\n    edgeform store pull DIRECTORY\n"
+        "or build it again:\n    edgeform lock --update '*'",
     )

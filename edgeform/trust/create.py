@@ -98,7 +98,7 @@ def init_production(
             raise UsageError(
                 f"Role {role.name!r} has {found} different keys; it needs {role.key_count}, of which "
                 f"{role.threshold} must sign.",
-                hint="Make the missing ones, each where its holder keeps it:\n    edgeform trust keygen",
+                hint="Make the missing ones, each where its holder keeps it:\n    edgeform trust keygen FILE",
             )
     trust = _stage_layout(folder, layout, keys, passphrase, now)
     return sign(trust.repository, trust.keyring)

@@ -101,7 +101,7 @@ def public_key_from_pem(pem: bytes, uri: str = "") -> PublicKey:
         raise NotTrusted(
             "Not an ECDSA P-256 key: devices accept no other kind.",
             address=uri,
-            hint="Make one with:\n    edgeform trust keygen",
+            hint="Make one with:\n    edgeform trust keygen FILE",
         )
     tuf_key = SSlibKey.from_crypto(key)
     return PublicKey(key_id=tuf_key.keyid, pem=str(tuf_key.keyval["public"]), uri=uri)

@@ -181,7 +181,7 @@ class Repository:
             raise UsageError(
                 f"No role of this repository may sign {path!r}.",
                 hint="Artifacts stand at artifacts/<kind>/<name>/<version>/<variant>.json, deployments "
-                "at sites/<site>/<device>.json. For a new site:\n    edgeform trust init --site NAME",
+                "at sites/<site>/<device>.json. For a new site:\n    edgeform trust init --development",
             )
         return name
 
@@ -270,7 +270,7 @@ def _load(file: Path, kind: type[S]) -> Metadata[S]:
         raise Corrupt(
             "This metadata file is referred to, but it is not there.",
             address=str(file),
-            hint="Restore the repository from its remote:\n    edgeform store pull",
+            hint="Restore the repository from its remote:\n    edgeform store pull DIRECTORY",
         ) from exc
     except (DeserializationError, RepositoryError, ValueError) as exc:
         raise NotTrusted(f"Not well-formed TUF metadata: {exc}", address=str(file)) from exc

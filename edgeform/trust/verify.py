@@ -192,12 +192,12 @@ def _check_content(repository: Repository, target: tuf.TargetInfo) -> None:
         raise Corrupt(
             f"The signed target {target.path} is missing.",
             address=str(file),
-            hint="Restore the repository from its remote:\n    edgeform store pull",
+            hint="Restore the repository from its remote:\n    edgeform store pull DIRECTORY",
         )
     content = file.read_bytes()
     if len(content) != target.length or hashlib.sha256(content).hexdigest() != target.sha256:
         raise Corrupt(
             f"The content of {target.path} is not what is signed.",
             address=str(file),
-            hint="Restore the repository from its remote:\n    edgeform store pull",
+            hint="Restore the repository from its remote:\n    edgeform store pull DIRECTORY",
         )

@@ -95,7 +95,7 @@ def approve(
         raise NotTrusted(
             f"Nothing is signed for this device ({who.site}/{who.device}).",
             detail=f"The current metadata has no target {path}.",
-            hint="Publish for it:\n    edgeform publish",
+            hint="Publish for it:\n    edgeform publish plan.json",
         )
     digest = digests.PREFIX + target.sha256
     content = store.read(digest, min(target.length, MAX_DEPLOYMENT_BYTES))
@@ -152,7 +152,7 @@ def check_order(approved: Approved, newest: Optional[Seen]) -> None:
         f"Deployment {number} is offered, and this device has accepted {newest.number} before.",
         detail="Numbers only go up, and one number is one document: going back is how an old mistake "
         "would be brought again.",
-        hint="Publish again; it gets a new number:\n    edgeform publish",
+        hint="Publish again; it gets a new number:\n    edgeform publish plan.json",
     )
 
 
@@ -246,7 +246,7 @@ def _artifact(
         raise NotTrusted(
             f"The deployment calls an artifact {ref.kind}/{ref.name} {ref.version}, epoch {ref.epoch};"
             f" its own manifest says {found.kind}/{found.name} {found.version}, epoch {found.epoch}.",
-            hint="Publish again:\n    edgeform publish",
+            hint="Publish again:\n    edgeform publish plan.json",
         )
     _check_floor(found, floors)
     return found
@@ -273,13 +273,13 @@ def _check_target(trusted: tuf.Trusted, path: str, digest: str) -> None:
         raise NotTrusted(
             f"{path} is not signed, or not any more.",
             detail=f"The deployment wants it with digest {digest}.",
-            hint="Sign and publish it:\n    edgeform publish",
+            hint="Sign and publish it:\n    edgeform publish plan.json",
         )
     if digests.PREFIX + target.sha256 != digest:
         raise NotTrusted(
             f"{path} is signed with another digest than the deployment names.",
             detail=f"Signed: sha256:{target.sha256}; wanted: {digest}.",
-            hint="Publish again:\n    edgeform publish",
+            hint="Publish again:\n    edgeform publish plan.json",
         )
 
 

@@ -308,6 +308,6 @@ def _with_digest(target: TargetInfo, role: str) -> TargetInfo:
         raise NotTrusted(
             f"{shown(role)} lists {shown(target.path)} without a SHA-256.",
             detail="Without it the file's content is not signed at all.",
-            hint="Publish the target again:\n    edgeform publish",
+            hint="Publish the target again:\n    edgeform publish plan.json",
         )
     return target

@@ -161,7 +161,7 @@ class TrustedSet:
             raise NotTrusted(
                 f"{shown(name)} is delegated to, but the snapshot does not list it.",
                 detail="Without a signed version an old file could be slipped in. Nothing was changed.",
-                hint="Publish the repository again:\n    edgeform publish",
+                hint="Publish the repository again:\n    edgeform publish plan.json",
             )
         return meta
 
