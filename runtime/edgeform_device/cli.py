@@ -5,12 +5,13 @@ when it is asked for: a tool that is started for every question must not read wh
 need. Whatever goes wrong, what is printed is one JSON object and never a stack trace.
 """
 
+import errno
 import importlib
 import json
 import sys
 from typing import Any, Callable, Dict, List, Tuple
 
-from edgeform_device.errors import DeviceError, Usage
+from edgeform_device.errors import DeviceError, Refused, Usage
 from edgeform_device.session import Session, open_session, say
 from edgeform_wire.errors import WireError
 
@@ -45,6 +46,9 @@ VERBS: Dict[str, Tuple[str, str]] = {
 
 RESERVED = ("pull", "capture")
 
+DISK_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What a disk says of itself; it is no bug of the tool, and the operator can do something about it."""
+
 
 def main(arguments: List[str]) -> int:
     """Run one verb; its exit code, as `errors` says."""
@@ -69,8 +73,23 @@ def _run(arguments: List[str]) -> Tuple[Dict[str, Any], int]:
     except WireError as exc:
         error = Usage("What was received is not of the agreed form.", detail=str(exc))
         return {"ok": False, "error": error.to_json()}, error.exit_code
+    except OSError as exc:
+        if exc.errno not in DISK_REFUSALS:
+            return _internal(exc)
+        refusal = _disk_refused(exc)
+        return {"ok": False, "error": refusal.to_json()}, refusal.exit_code
     except Exception as exc:  # noqa: BLE001 - the last place before the operator: JSON, not a trace
         return _internal(exc)
+
+
+def _disk_refused(exc: OSError) -> Refused:
+    where = f" ({exc.filename})" if exc.filename else ""
+    return Refused(
+        f"The disk refused: {exc.strerror}{where}.",
+        detail="What was serving before goes on.",
+        hint="Look for a full disk, a failing one, or one that was mounted read-only:\n"
+        "    df; findmnt; dmesg",
+    )
 
 
 def _internal(exc: Exception) -> Tuple[Dict[str, Any], int]:

@@ -140,20 +140,37 @@ def test_one_interrupt_finishes_devices_in_flight_and_begins_no_other(site):
 def test_a_killed_controller_is_resumed_and_never_touches_who_committed(site):
     before = {name: site.seen(name) for name in site.devices}
     for name in site.devices:
-        site.want(name, soak_s=2)
+        site.want(name, confirm="local")
     running = site.start_apply("--max-parallel", "1")
-    first = "one"
-    running.wait_for(
-        lambda: (
-            site.seen(first).current != before[first].current and not site.is_in_transaction(first)
-        ),
-        "the first commit",
-    )
-    running.wait_for(lambda: site.is_in_transaction("two"), "the second switch")
+    running.says("one: committed generation")
+    running.wait_for(lambda: site.phase("two"), "the second device to begin")
     running.kill()
     assert running.end().exit_code == -9
-    committed = site.seen(first)
-    resumed = site.edgeform("apply", str(site.folder), "--yes", "--resume")
+    committed = site.seen("one")
+    wait_for(lambda: site.seen("two").current != before["two"].current, "it to decide alone")
     wait_for(lambda: not site.file("two", "state", "lease").exists(), "it to finish")
-    assert site.seen(first) == committed, "touched again"
-    assert resumed.exit_code in (0, 7), resumed.text
+    alone = site.assert_serving("two", generation=site.seen("two").current)
+    # Both are where the plan leads, of which the journal knows only one: nothing is done, nothing is stale.
+    resumed = site.edgeform("apply", str(site.folder), "--yes", "--resume")
+    assert resumed.exit_code == 0, resumed.text
+    assert (site.seen("one"), site.seen("two")) == (committed, alone)
+
+
+def test_a_controller_killed_between_two_devices_resumes_with_the_second(site):
+    before = site.seen("two")
+    for name in site.devices:
+        site.want(name)
+    running = site.start_apply("--max-parallel", "1")
+    running.says("one: committed generation")
+    running.kill()
+    running.end()
+    wait_for(lambda: not site.seen("two").transaction, "it to be at rest")
+    committed = site.seen("one")
+    resumed = site.edgeform("apply", str(site.folder), "--yes", "--resume")
+    assert site.seen("one") == committed, "touched again"
+    if "failed here before and is held" in resumed.text:
+        pytest.skip("the second device had begun before the controller died, and nobody confirmed it")
+    assert resumed.exit_code == 0, resumed.text
+    after = site.seen("two")
+    assert after.current > before.current
+    assert site.edgeform("receipts", str(site.folder), "one", "two").exit_code == 0
