@@ -40,6 +40,8 @@ TRANSACTION = {"confirm": "controller", "confirm_s": 10, "deadline_s": 40, "soak
 MODELS = ("digits", "better", "heavy-1", "heavy-2", "heavy-3")
 BAD = (*WRONG, "too_slow")
 HEAVY_MIB = 16
+SECRETS = ("from-env", "from-file")
+"""What the pipeline `secretive` reads."""
 NEVER_LEFT = ("txn", "txn.commit", "txn.revert", "lease", "order", "attempt")
 """Files of state/ that nothing may leave behind."""
 
@@ -374,6 +376,8 @@ def write_site(folder: Path) -> None:
     text = text.replace("  vars:\n", "  vars:\n    interval_s: {type: number, default: 0.5}\n")
     pipelines = [_pipeline(text, name, name) for name in (*MODELS, *bad)]
     wrong_provider = _pipeline(text, "wrong-provider", "better")
+    secretive = _pipeline(text, "secretive", "better")
+    pipelines.append(secretive.replace("  capture:", f"  secrets: [{', '.join(SECRETS)}]\n  capture:"))
     pipelines.append(wrong_provider.replace("CPUExecutionProvider", "CUDAExecutionProvider"))
     # About 80 ms where nothing else runs: so slow that it is found, and not so slow that it takes minutes.
     pipelines = [
