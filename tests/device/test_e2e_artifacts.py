@@ -26,7 +26,9 @@ def files_of(site, model: str) -> list:
     hexadecimal = artifact_of(site, model)["digest"].split(":")[1]
     store = site.folder / ".edgeform" / "store"
     manifest = next(
-        p for p in store.rglob("*") if p.is_file() and hexadecimal.endswith(p.name) and p.stat().st_size
+        p
+        for p in store.rglob("*")
+        if p.is_file() and hexadecimal.endswith(p.name) and p.stat().st_size
     )
     return json.loads(manifest.read_bytes())["files"]
 
@@ -65,7 +67,12 @@ def test_a_flipped_byte_on_the_device_is_drift_and_named(site):
 
 
 def test_a_foreign_file_in_the_devices_store_disturbs_nobody(site):
-    site.on("one", "sh", "-c", f"echo foreign > {PREFIX}/blobs/sha256/foreign; mkdir {PREFIX}/trees/foreign")
+    site.on(
+        "one",
+        "sh",
+        "-c",
+        f"echo foreign > {PREFIX}/blobs/sha256/foreign; mkdir {PREFIX}/trees/foreign",
+    )
     site.want("one")
     done = site.apply("-l", "one")
     site.on("one", "sh", "-c", f"rm -rf {PREFIX}/blobs/sha256/foreign {PREFIX}/trees/foreign")
@@ -73,7 +80,9 @@ def test_a_foreign_file_in_the_devices_store_disturbs_nobody(site):
     site.assert_serving("one", generation=site.seen("one").current)
 
 
-def test_a_device_of_another_root_of_trust_refuses_what_this_site_signs(site, locked_site, tmp_path):
+def test_a_device_of_another_root_of_trust_refuses_what_this_site_signs(
+    site, locked_site, tmp_path
+):
     before = site.seen("one")
     site.want("one")
     stranger_folder = copy_locked(locked_site, tmp_path / "stranger")

@@ -169,7 +169,9 @@ def test_a_controller_killed_between_two_devices_resumes_with_the_second(site):
     resumed = site.edgeform("apply", str(site.folder), "--yes", "--resume")
     assert site.seen("one") == committed, "touched again"
     if "failed here before and is held" in resumed.text:
-        pytest.skip("the second device had begun before the controller died, and nobody confirmed it")
+        pytest.skip(
+            "the second device had begun before the controller died, and nobody confirmed it"
+        )
     assert resumed.exit_code == 0, resumed.text
     after = site.seen("two")
     assert after.current > before.current

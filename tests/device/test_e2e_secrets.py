@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import threading
 from pathlib import Path
+from typing import Self
 
 import pytest
 from support.site import EDGEFORM, PIPELINE, PREFIX
@@ -22,7 +23,7 @@ class ArgumentWatch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "ArgumentWatch":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -77,7 +78,9 @@ def test_a_secret_is_where_it_is_needed_and_nowhere_else(site):
         "command lines": repr(watch.seen),
         "the device's journal": site.on("one", "journalctl", "--no-pager", "-o", "export"),
         "the device's command lines": site.on("one", "ps", "axeww"),
-        "units": site.on("one", "sh", "-c", "cat /etc/systemd/system/edgeform* -r 2>/dev/null || true"),
+        "units": site.on(
+            "one", "sh", "-c", "cat /etc/systemd/system/edgeform* -r 2>/dev/null || true"
+        ),
     }
     for where, text in everything.items():
         for canary in canaries.values():
@@ -99,11 +102,15 @@ def found_in_files(folder: Path, canary: str) -> list[str]:
 
 
 def found_on_device(site, canary: str) -> list[str]:
-    listed = site.on("one", "sh", "-c", f"grep -rl {canary} {PREFIX} /etc /run/systemd/system || true")
+    listed = site.on(
+        "one", "sh", "-c", f"grep -rl {canary} {PREFIX} /etc /run/systemd/system || true"
+    )
     return sorted(listed.split())
 
 
 def sealed_or_private(site) -> list[str]:
     """Where it may be in the clear: the 0600 file of root, where systemd cannot seal it to the machine."""
-    listed = site.on("one", "find", f"{PREFIX}/secrets", "-type", "f", "-perm", "600", "-user", "root")
+    listed = site.on(
+        "one", "find", f"{PREFIX}/secrets", "-type", "f", "-perm", "600", "-user", "root"
+    )
     return sorted(listed.split())

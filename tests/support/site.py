@@ -36,7 +36,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EDGEFORM = str(Path(sys.executable).with_name("edgeform"))
 PREFIX = "/var/lib/edgeform"
 PIPELINE = "digits-gate"
-TRANSACTION = {"confirm": "controller", "confirm_s": 10, "deadline_s": 40, "soak_s": 0.5}
+TRANSACTION = {"confirm": "controller", "confirm_s": 30, "deadline_s": 90, "soak_s": 0.5}
 MODELS = ("digits", "better", "heavy-1", "heavy-2", "heavy-3")
 BAD = (*WRONG, "too_slow")
 HEAVY_MIB = 16
@@ -377,7 +377,9 @@ def write_site(folder: Path) -> None:
     pipelines = [_pipeline(text, name, name) for name in (*MODELS, *bad)]
     wrong_provider = _pipeline(text, "wrong-provider", "better")
     secretive = _pipeline(text, "secretive", "better")
-    pipelines.append(secretive.replace("  capture:", f"  secrets: [{', '.join(SECRETS)}]\n  capture:"))
+    pipelines.append(
+        secretive.replace("  capture:", f"  secrets: [{', '.join(SECRETS)}]\n  capture:")
+    )
     pipelines.append(wrong_provider.replace("CPUExecutionProvider", "CUDAExecutionProvider"))
     # About 80 ms where nothing else runs: so slow that it is found, and not so slow that it takes minutes.
     pipelines = [

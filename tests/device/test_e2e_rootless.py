@@ -1,0 +1,78 @@
+"""The same line on unprivileged devices: another prefix, another user than root, and no systemd."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.site import EDGEFORM, Completed, Started, copy_locked
+
+from edgeform.lab.faults import Fault
+from edgeform.lab.site import write_devices
+
+
+@dataclass
+class SmallSite:
+    """One site folder on the devices of a rootless lab."""
+
+    folder: Path
+    lab: object
+    interval_s: float = 0.5
+
+    def want(self, pipeline: str) -> None:
+        self.interval_s += 0.01
+        write_devices(self.folder, self.lab.devices(), self.lab.known_hosts)
+        file = self.folder / "devices.yaml"
+        text = file.read_text().replace("vars: {", f"vars: {{interval_s: {self.interval_s:.2f}, ")
+        use = f"- name: digits-gate\n          pipeline: {pipeline}"
+        file.write_text(text.replace("- name: digits-gate", use))
+
+    def run(self, verb: str, *arguments: str) -> Completed:
+        return Started((EDGEFORM, verb, str(self.folder), *arguments), os.environ).end()
+
+    def generations(self) -> dict[str, int]:
+        said = self.run("status", "--json")
+        assert said.exit_code == 0, said.text
+        found = [json.loads(line) for line in said.out.splitlines()]
+        return {d["device"]: d["committed"] for d in found}
+
+
+@pytest.fixture
+def small(rootless_lab, locked_site, tmp_path):
+    made = SmallSite(folder=copy_locked(locked_site, tmp_path / "site"), lab=rootless_lab)
+    made.want("digits")
+    return made
+
+
+def test_install_update_wrong_model_and_a_lost_connection_without_root_or_systemd(small):
+    first = small.run("apply", "--yes")
+    assert first.exit_code == 0, first.text
+    again = small.run("apply", "--yes")
+    assert (again.exit_code, "0 to change" in again.out) == (0, True), again.text
+    before = small.generations()
+    small.want("nan-weights")
+    wrong = small.run("apply", "--yes")
+    assert wrong.exit_code == 5, wrong.text
+    assert "shadow.golden: fail" in wrong.err
+    assert small.generations() == before
+    checked = small.run("check", "--json")
+    assert checked.exit_code == 0, checked.text
+    assert {json.loads(line)["verdict"] for line in checked.out.splitlines()} == {"pass"}
+    small.want("better")
+    for device in small.lab.devices():
+        small.lab.set_fault(device.name, Fault(kill_after_commands=4))
+    lossy = small.run("apply", "--yes")
+    assert lossy.exit_code == 0, lossy.text
+    assert "connection lost" in lossy.err
+    assert all(after > before[name] for name, after in small.generations().items())
+
+
+def test_a_rootless_device_that_is_cut_boots_into_what_it_confirmed(small):
+    applied = small.run("apply", "--yes", "-l", "small-1")
+    assert applied.exit_code == 0, applied.text
+    small.lab.cut("small-1")
+    assert small.run("status", "-l", "small-1").exit_code == 9
+    small.lab.boot("small-1")
+    said = small.run("check", "-l", "small-1")
+    assert said.exit_code == 0, said.text
