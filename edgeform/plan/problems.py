@@ -34,7 +34,7 @@ def variant_not_built(model: str, version: str, variants: tuple[str, ...]) -> Di
             " but edgeform.lock names no artifact of them."
         ),
         address=f"models.{model}",
-        hint=f"edgeform build {model}",
+        hint="edgeform lock",
     )
 
 
@@ -61,7 +61,7 @@ def no_runtime(engine: str, wanted: str, offered: tuple[str, ...]) -> Diagnostic
         summary="runtime closure not built",
         detail=f"edgeform.lock names no runtime for {wanted}. It has: {offers}.",
         address=f"runtimes.{engine}",
-        hint=f"edgeform build --runtime {engine}",
+        hint="Let the lock say which closures can be built here, and which cannot:\n    edgeform lock",
     )
 
 
@@ -151,7 +151,9 @@ def needs_hands(device: str, why: str) -> Diagnostic:
         summary="device needs hands",
         detail=f"It is healthy neither on its new nor on its old generation: {why}",
         address=f"devices.{device}",
-        hint=f"Look at it before anything else is sent:\n    edgeform logs {device}",
+        hint=f"Look at it before anything else is sent:\n    edgeform logs {device}\n"
+        "When its old generation is healthy again, have the device prove it (N is its present one):\n"
+        f"    edgeform rollback {device} --to N",
     )
 
 

@@ -116,7 +116,8 @@ def _stage_artifact(digest: str, artifacts: Artifacts, trust: TrustRepository) -
     if missing:
         raise Corrupt(
             f"Artifact {digest} is not wholly in the store: {len(missing)} of its objects are missing.",
-            hint="Fetch it:\n    edgeform store pull REMOTE\nor build it:\n    edgeform build",
+            hint="Fetch it:\n    edgeform store pull DIRECTORY\n"
+            "or build it again:\n    edgeform lock --update '*'",
         )
     manifest = artifacts.get(digest)
     try:

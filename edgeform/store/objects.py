@@ -193,5 +193,6 @@ def _discard(stream: BinaryIO) -> None:
 def _missing(digest: str) -> Corrupt:
     return Corrupt(
         f"Object {digest} is not in the store.",
-        hint="Fetch it:\n    edgeform store pull\nor build it again:\n    edgeform build",
+        hint="Fetch it:\n    edgeform store pull DIRECTORY\n"
+        "or build it again:\n    edgeform lock --update '*'",
     )

@@ -100,7 +100,7 @@ def _misfits(artifact: Artifact, facts: Facts) -> Iterator[Tuple[str, str, str, 
             "Use a closure built for this system, or a newer one.",
         )
     if requires.python is not None and _minor(requires.python) != _minor(facts.python):
-        hint = "Build the runtime closure for the device's Python:\n    edgeform build"
+        hint = "Build the runtime closure for the device's Python:\n    edgeform lock"
         yield "Python", requires.python, facts.python, hint
     if requires.accelerator not in (None, "cpu"):
         states = [state for kind, state in facts.accelerators if kind == requires.accelerator]

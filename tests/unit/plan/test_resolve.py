@@ -141,7 +141,7 @@ def test_an_unlocked_model_says_which_lock_command():
 def test_an_unbuilt_variant_says_which_build_command():
     lock = a_lock(a_runtime_artifact(), versions=(("digits", "1.0.0"),))
     found = problem(a_site(), lock)
-    assert (found.code, found.hint) == ("EF2102", "edgeform build digits")
+    assert (found.code, found.hint) == ("EF2102", "edgeform lock")
 
 
 def test_an_unbuilt_runtime_lists_what_the_lock_has():

@@ -71,7 +71,7 @@ def test_a_damaged_object_is_set_aside_and_can_be_put_again(objects, read):
 def test_a_missing_object_says_where_to_get_it(objects, ask):
     with pytest.raises(Corrupt, match="is not in the store") as caught:
         getattr(objects, ask)(DIGEST)
-    assert "edgeform build" in caught.value.hint
+    assert "edgeform store pull DIRECTORY" in caught.value.hint
 
 
 def test_foreign_files_are_not_objects(objects):
