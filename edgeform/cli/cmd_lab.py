@@ -53,7 +53,8 @@ def command() -> None:
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in LabKind]),
-    help="Default: the most real one possible.",
+    envvar="LAB",
+    help="Default: what LAB names, else the most real one possible.",
 )
 @click.option("--no-install", is_flag=True, help="Never install missing Debian packages.")
 @directory_option

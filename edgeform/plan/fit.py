@@ -74,7 +74,7 @@ def _runtime(
                 device.name,
                 wanted=f"{python} (what the runtime {artifact.name} was built for)",
                 found=facts.python,
-                hint=f"Write python: '{minor(facts.python)}' in class {device.hardware.name}.",
+                hint=_own_class(device, f"python: '{minor(facts.python)}'"),
             )
         glibc = artifact.required("glibc")
         if glibc is not None and numbers(facts.glibc) < numbers(glibc):
@@ -83,8 +83,16 @@ def _runtime(
                 device.name,
                 wanted=f"at least {glibc} (what the runtime {artifact.name} was built for)",
                 found=facts.glibc or "none",
-                hint=f"Write glibc: '{facts.glibc}' in class {device.hardware.name}.",
+                hint=_own_class(device, f"glibc: '{facts.glibc}'"),
             )
+
+
+def _own_class(device: Device, line: str) -> str:
+    """Where to write it: a builtin class is nobody's to change."""
+    name = device.hardware.name
+    if name.startswith("builtin/"):
+        return f"Give it a class of your own: `extends: {name}`, with {line}."
+    return f"Write {line} in class {name}."
 
 
 def _accelerator(device: Device, facts: Facts, *, drivers_change: bool) -> Iterator[Diagnostic]:
