@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -132,7 +133,7 @@ class Race:
                     turn = repeat % len(contenders)
                     for contender in (*contenders[turn:], *contenders[:turn]):
                         self._one(cell, contender, repeat, until)
-                self._save(self.table(), self.dropped)
+                        self._save(self.table(), self.dropped)
 
     def _one(self, cell: Cell, contender: Contender, repeat: int, until: float) -> None:
         runs = self.rows.setdefault((cell, contender.name), [])
@@ -232,6 +233,8 @@ def main() -> None:
     asked = options()
     if obstacles := why_not_nspawn(doctor(os.environ)):
         raise SystemExit(f"The bench needs systemd devices: {obstacles}")
+    # Ended politely, by `timeout` for example: the lab goes, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     install_mitogen()
     described = about(asked)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
