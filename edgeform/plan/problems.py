@@ -152,7 +152,9 @@ def needs_hands(device: str, why: str) -> Diagnostic:
         summary="device needs hands",
         detail=f"It is healthy neither on its new nor on its old generation: {why}",
         address=f"devices.{device}",
-        hint=f"Look at it before anything else is sent:\n    edgeform logs {device}",
+        hint=f"Look at it before anything else is sent:\n    edgeform logs {device}\n"
+        "When its old generation is healthy again, have the device prove it (N is its present one):\n"
+        f"    edgeform rollback {device} --to N",
     )
 
 
