@@ -190,17 +190,16 @@ class SiteOnDevices:
     def start_apply(self, *arguments: str, **environment: str) -> Started:
         return self.start("apply", str(self.folder), "--yes", *arguments, **environment)
 
-    def want(self, name: str, pipeline: str = "", **more: object) -> None:
+    def want(self, name: str, pipeline: str = "digits", **more: object) -> None:
         """Choose what a device shall run: always something it never ran before.
 
         Args:
             more: connect, secrets, and everything else is the transaction's.
         """
-        before = self.choices[name]
         connect = tuple(dict(more.pop("connect", {})).items())
         secrets = tuple(dict(more.pop("secrets", {})).items())
         self.choices[name] = Choice(
-            pipeline=pipeline or before.pipeline,
+            pipeline=pipeline,
             interval_s=round(0.5 + next(self._intervals) / 1000, 3),
             transaction=tuple(more.items()),
             connect=connect,
