@@ -4,13 +4,13 @@ Losing the connection at any point changes nothing on the device: before `activa
 after it the device goes on alone, and this side reconnects until the device's own deadline is over.
 """
 
-import json
 import secrets as randomness
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeform import events
-from edgeform.apply.device import DeviceClient, Progress, Refusal, read_answer
+from edgeform.apply.device import DeviceClient, Progress, Refusal
+from edgeform.apply.enrolment import Enrolled, enrol, install_tool
 from edgeform.apply.outcome import (
     Committed,
     Dark,
@@ -23,9 +23,9 @@ from edgeform.apply.outcome import (
 from edgeform.apply.shipment import Shipment, Tool, loads
 from edgeform.domain.observed import Unreachability
 from edgeform.domain.site import SecretRef
-from edgeform.observe.command import install_command
+from edgeform.errors import NotTrusted
 from edgeform.secrets.value import SecretValue
-from edgeform.transport.base import DeviceUnreachable, FilePart, Run, Target, Transport
+from edgeform.transport.base import DeviceUnreachable, Target, Transport
 
 POLL_S = 10.0
 RECONNECT_FIRST_S = 0.2
@@ -49,6 +49,7 @@ class Means:
         resolve: a secret's value, asked for at the moment it is sent.
         monotonic, sleep: the clock, as arguments.
         touched: called before the device is asked to act, and again with its transaction.
+        enrolled: called when a device was enrolled on the way; NotTrusted from it ends the turn.
         stopping: whether the operator asked to stop before new devices are touched.
     """
 
@@ -58,6 +59,7 @@ class Means:
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     touched: Callable[[str, str | None], None]
+    enrolled: Callable[[str, Enrolled], None]
     who: str
 
 
@@ -139,32 +141,26 @@ class _Turn:
         return self._upload()
 
     def _install(self, tool: Tool) -> Refusal | None:
-        size = tool.path.stat().st_size
         self._step_begins("install the device tool")
-        finished = self._means.transport.run(
-            self._target,
-            Run(
-                argv=install_command(self._shipment.prefix, tool.digest),
-                stdin=(FilePart(path=tool.path, offset=0, length=size),),
-                timeout_s=120.0 + size / SLOWEST_LINK_BYTES_S,
-            ),
+        refusal = install_tool(
+            self._means.transport, self._target, self._shipment.prefix, tool.path, tool.digest
         )
-        answer = read_answer(self._shipment.device, "install", finished)
+        if refusal is not None:
+            return refusal
+        answer = enrol(self._client, site=self._shipment.site, root=tool.root)
         if isinstance(answer, Refusal):
             return answer
-        enrolled = self._client.ask(
-            "enrol",
-            stdin=(
-                json.dumps(
-                    {
-                        "site": self._shipment.site,
-                        "device": self._shipment.device,
-                        "root": tool.root,
-                    }
-                ).encode(),
-            ),
-        )
-        return enrolled if isinstance(enrolled, Refusal) else None
+        try:
+            self._means.enrolled(self._shipment.device, answer)
+        except NotTrusted as exc:
+            return Refusal(
+                code="not_trusted",
+                exit_code=exc.exit_code,
+                summary=exc.summary,
+                detail=exc.detail,
+                hint=exc.hint,
+            )
+        return None
 
     def _upload(self) -> Refusal | None:
         pause = RECONNECT_FIRST_S

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from edgeform import events
 from edgeform.apply.device import DeviceClient, Refusal
+from edgeform.apply.enrolment import Enrolled
 from edgeform.apply.outcome import (
     Committed,
     Helpless,
@@ -18,6 +19,7 @@ from edgeform.apply.outcome import (
     word,
 )
 from edgeform.apply.transaction import Means, carry
+from edgeform.cli.device_keys import pin_device_key
 from edgeform.cli.planning import Seen, Wanted, has_arrived, targets
 from edgeform.cli.roles import VendorRoles
 from edgeform.cli.shipping import Dock
@@ -103,9 +105,18 @@ class Application:
             touched=lambda device, transaction: self.journal.touched(
                 self._run, device, transaction=transaction, now=stamp()
             ),
+            enrolled=self._enrolled,
             who=who(),
         )
         return carry(shipment, self._targets[changed.device], means)
+
+    def _enrolled(self, device: str, enrolled: Enrolled) -> None:
+        """Keep the device's key: its receipts are judged by it from now on."""
+        if enrolled.device_key:
+            workspace = self.wanted.workspace
+            pin_device_key(workspace, device, enrolled.device_key, replace=False)
+        text = f"enrolled; its code is {enrolled.code}"
+        self.listener(events.Note(device=device, text=text))
 
     def _drivers(self, changed: Changed) -> Outcome | None:
         """None when the tuple is in place; else how the device's turn ended."""

@@ -1,4 +1,4 @@
-"""Host keys and device keys: compared, pinned in the site's files, never replaced in passing."""
+"""Host keys: looked at, compared, pinned in the site's known_hosts, never replaced in passing."""
 
 import os
 from dataclasses import dataclass
@@ -74,40 +74,6 @@ def known_hosts_of(workspace: Workspace, target: Target) -> Path:
     """The file that pins this device: the one its site names, or the site's own."""
     named = target.connect.known_hosts
     return Path(named).expanduser() if named else workspace.known_hosts
-
-
-def pinned_key_file(workspace: Workspace, device: str) -> Path:
-    return workspace.records_dir / f"{device}.key.pem"
-
-
-def pinned_key(workspace: Workspace, device: str) -> str | None:
-    """The device's public key as it was when it was enrolled."""
-    file = pinned_key_file(workspace, device)
-    return file.read_text("ascii") if file.exists() else None
-
-
-def pin_device_key(workspace: Workspace, device: str, key: str, *, replace: bool) -> bool:
-    """Keep the device's public key; whether it was new.
-
-    Raises:
-        NotTrusted: another one is kept, and nobody said that it may be replaced.
-    """
-    before = pinned_key(workspace, device)
-    if before == key:
-        return False
-    file = pinned_key_file(workspace, device)
-    if before is not None and not replace:
-        raise NotTrusted(
-            "It has another device key than when it was enrolled: it was set up again, or it is another"
-            " machine.",
-            address=str(file),
-            hint=f"If you set it up again yourself:\n    edgeform enroll -l {device} --replace-key",
-        )
-    workspace.records_dir.mkdir(exist_ok=True)
-    partial = file.with_name(file.name + ".tmp")
-    partial.write_text(key, encoding="ascii")
-    partial.replace(file)
-    return True
 
 
 def _append(known_hosts: Path, line: str) -> None:
