@@ -96,8 +96,8 @@ def await_healthy(
 ) -> Tuple[str, ...]:
     """What is not ready when the time is over, a sentence per pipeline; empty when all are.
 
-    A runtime that fails says why, ends, and is started again: at the end it mostly says `loading`, so the last
-    reason that was heard is told with it.
+    A runtime that fails says why, ends, and is started again: at the end it mostly says `loading`, so the
+    last reason that was heard is told with it.
     """
     names = () if content is None else tuple(use.name for use in content.pipelines)
     until = env.clock.boottime_s() + within_s
