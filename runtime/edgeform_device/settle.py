@@ -94,15 +94,26 @@ def point_to(env: Environment, number: Optional[int]) -> None:
 def await_healthy(
     env: Environment, content: Optional[Generation], within_s: float = HEALTHY_WITHIN_S
 ) -> Tuple[str, ...]:
-    """What is not ready when the time is over, a sentence per pipeline; empty when all are."""
+    """What is not ready when the time is over, a sentence per pipeline; empty when all are.
+
+    A runtime that fails says why, ends, and is started again: at the end it mostly says `loading`, so the
+    last reason that was heard is told with it.
+    """
     names = () if content is None else tuple(use.name for use in content.pipelines)
     until = env.clock.boottime_s() + within_s
+    heard = {}  # type: Dict[str, str]
     while True:
         found = [env.services.health(name) for name in names]
         sick = [h for h in found if not h.is_ready]
+        heard.update((h.name, h.detail) for h in sick if h.phase == "failed" and h.detail)
         if not sick or env.clock.boottime_s() >= until:
-            return tuple(describe(h) for h in sick)
+            return tuple(_with_reason(h, heard.get(h.name, "")) for h in sick)
         env.clock.sleep(POLL_S)
+
+
+def _with_reason(health: Health, heard: str) -> str:
+    said = describe(health)
+    return said if not heard or heard in said else f"{said} Before, it failed: {heard}"
 
 
 def describe(health: Health) -> str:
