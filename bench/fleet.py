@@ -125,32 +125,38 @@ class Race:
         until = time.monotonic() + budget_s
         for repeat in range(1, repeats + 1):
             for cell in cells:
+                if time.monotonic() + self._expected_s(cell) > until:
+                    self.dropped.append(f"{_named(cell)}, repeat {repeat}")
+                    self._save(self.table(), self.dropped)
+                    continue
                 if cell.work == "update":
                     self._bench.new_version()
+                contenders = field(self._bench, cell.devices)
+                # Each repeat begins with another contender: nobody always comes after the same one.
+                turn = (repeat - 1) % len(contenders)
                 with link(self._bench, cell.round_trip_ms):
-                    contenders = field(self._bench, cell.devices)
-                    # Each repeat begins with another contender: nobody always comes after the same one.
-                    turn = repeat % len(contenders)
                     for contender in (*contenders[turn:], *contenders[:turn]):
-                        self._one(cell, contender, repeat, until)
-                        self._save(self.table(), self.dropped)
+                        self._one(cell, contender, repeat)
+                self._save(self.table(), self.dropped)
 
-    def _one(self, cell: Cell, contender: Contender, repeat: int, until: float) -> None:
-        runs = self.rows.setdefault((cell, contender.name), [])
-        expected_s = max((run.wall_s for run in runs), default=0.0)
-        left_s = until - time.monotonic()
-        if left_s < expected_s or left_s <= 0:
-            self.dropped.append(f"{_named(cell)}: {contender.name}, repeat {repeat}")
-            return
+    def _expected_s(self, cell: Cell) -> float:
+        """A repeat of a cell as it was before; one that never ran is begun as long as any time is left.
+
+        A repeat that was begun is finished, so that contenders are compared in the same minutes.
+        """
+        before = [runs for (known, _), runs in self.rows.items() if known == cell]
+        return sum(max(run.wall_s for run in runs) for runs in before)
+
+    def _one(self, cell: Cell, contender: Contender, repeat: int) -> None:
         run = measure(contender, self._bench)
-        runs.append(run)
+        self.rows.setdefault((cell, contender.name), []).append(run)
         say(
             f"{_named(cell)} #{repeat} {contender.name}: {run.wall_s:.2f} s,"
             f" CPU {run.own_cpu_s:.1f} of {run.cpu_s:.1f} s, load {run.load}{'' if run.right else ', WRONG'}"
         )
 
     def table(self) -> list[dict]:
-        return [_row(cell, name, runs) for (cell, name), runs in self.rows.items() if runs]
+        return [_row(cell, name, runs) for (cell, name), runs in self.rows.items()]
 
 
 def _named(cell: Cell) -> str:

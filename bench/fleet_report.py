@@ -23,7 +23,7 @@ def markdown(found: dict) -> str:
             lines += [*_table(work, count, some), ""]
         lines += [*_goals(work, rows), ""]
     if found["dropped"]:
-        lines.append(f"Dropped for lack of time: {len(found['dropped'])} runs:")
+        lines.append(f"Dropped for lack of time: {len(found['dropped'])} repeats:")
         lines += [f"- {what}" for what in found["dropped"]]
     return "\n".join(lines)
 
