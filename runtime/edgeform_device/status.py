@@ -23,11 +23,20 @@ def status(env: Environment, transaction: str, wait_s: float) -> Dict[str, Any]:
     until = env.clock.boottime_s() + min(max(wait_s, 0.0), MAX_WAIT_S)
     while True:
         found = _status(env, journal, transaction)
-        is_over = found["outcome"] is not None or found["phase"] == AWAIT_CONFIRM
+        is_over = found["outcome"] is not None or _wants_confirmation(env, journal)
         left = until - env.clock.boottime_s()
         if is_over or left <= 0:
             return found
         env.clock.sleep(min(POLL_S, left))
+
+
+def _wants_confirmation(env: Environment, journal: Journal) -> bool:
+    """Not one of a boot before: recovery is about to turn that one back."""
+    lines = journal.lines()
+    return bool(lines) and (lines[-1].step, lines[-1].boot_id) == (
+        AWAIT_CONFIRM,
+        env.clock.boot_id(),
+    )
 
 
 def _status(env: Environment, journal: Journal, transaction: str) -> Dict[str, Any]:

@@ -65,6 +65,7 @@ def test_a_confirmation_over_a_new_connection_commits_and_survives_a_cut(real, l
     lab.boot(real.lab_device.name)
     lab.wait_ready(real.lab_device.name)
     assert real.wait(transaction)["outcome"] == "committed"
+    wait_for(lambda: real.serving().get("phase") == "ready", "the pipeline to serve again")
     assert real.serving()["generation"] == 2
 
 
