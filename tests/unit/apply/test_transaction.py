@@ -96,7 +96,8 @@ def tried(device, **changes):
     means = Means(
         transport=device, listener=lambda event: None, resolve=lambda ref: None,
         monotonic=monotonic, sleep=sleep,
-        touched=lambda name, transaction: touched.append(transaction), who="me",
+        touched=lambda name, transaction: touched.append(transaction),
+        enrolled=lambda name, answer: None, who="me",
     )  # fmt: skip
     outcome = carry(Shipment(**fields | changes), Target(name="d", connect=Connect()), means)
     return outcome, touched
