@@ -51,7 +51,7 @@ def test_both_pages_have_commands_to_run():
 
 @pytest.fixture
 def folder():
-    """A short path: sockets have a limit."""
+    """A folder like the one a reader works in, with a lab that goes away whatever happens."""
     with tempfile.TemporaryDirectory(prefix="efd-") as name:
         (Path(name) / "site").symlink_to(REPOSITORY / "site")
         try:

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from edgeform.build.closure import ClosureRequest, lock_of
 from edgeform.build.failure import ClosureUnavailable
-from edgeform.cli.main import VERBS
+from edgeform.cli.main import VERBS, cli
 from edgeform.errors import WORST_FIRST
 from edgeform.spec.classes import builtin_names
 from edgeform.spec.load import load
@@ -162,3 +163,25 @@ def test_nothing_of_the_machine_it_was_written_on_is_in_the_tree(pattern):
         if hits:
             found[str(path.relative_to(REPOSITORY))] = sorted(hits)
     assert found == {}
+
+
+def commands_in_blocks(text):
+    """Whole commands of the blocks that a reader would copy, lines joined, comments and pipes cut off."""
+    for block in re.findall(r"```sh[^\n]*\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            bare = re.split(r" #|[|<>;&]", line.strip())[0]
+            if bare.startswith("edgeform "):
+                yield bare
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_every_option_in_a_command_is_one_the_verb_has(page):
+    for line in commands_in_blocks(text_of[page]):
+        context = click.Context(cli, info_name="edgeform")
+        command = cli
+        words = line.split()[1:]
+        while isinstance(command, click.Group):
+            command = command.get_command(context, words.pop(0))
+            assert command is not None, line
+        known = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)} | {"--help"}
+        assert {w.split("=")[0] for w in words if re.match(r"--?[a-z]", w)} <= known, line
