@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parent / "golden"
+TESTS = Path(__file__).parent
+GOLDEN = TESTS / "golden"
+IN_EVERY_RUN = ("test_device_tool.py", "test_e2e_story.py", "test_lab_nspawn.py")
+"""The device tests of `make test`; the rest of that tier is in `make test-all`: each boots devices of its own."""
+ONLY_IN_TEST_ALL = ("docs/test_commands.py",)
 
 
 def pytest_addoption(parser):
@@ -14,6 +18,15 @@ def pytest_addoption(parser):
         action="store_true",
         help="write what the code says now into tests/golden/, to be reviewed as prose",
     )
+
+
+def pytest_collection_modifyitems(items):
+    """Sample the tiers that take minutes, file by file."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        is_sampled = place.parts[0] == "device" and place.name not in IN_EVERY_RUN
+        if is_sampled or place.as_posix() in ONLY_IN_TEST_ALL:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

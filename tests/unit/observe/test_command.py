@@ -68,7 +68,7 @@ def test_a_virgin_device_is_seen_and_nothing_is_left_on_it(prefix, env):
     seen = look(prefix, env)
     assert isinstance(seen, Observed)
     assert seen.tool is None
-    assert seen.facts.groups == ("root",)
+    assert seen.facts.groups == ()
     assert seen.facts.files[0][1].startswith("sha256:")
     assert not prefix.exists()
 
@@ -96,7 +96,7 @@ def test_a_device_with_the_tool_answers_the_same_command_with_its_state(prefix, 
     assert seen.tool.digest == digests.of_file(str(tool))
     assert (seen.committed, seen.generation_digest) == (0, None)
     assert seen.root_digest == digests.of_bytes(publisher.root)
-    assert seen.facts.groups == ("root",)
+    assert seen.facts.groups == ()
     argv, stdin = state_command(str(prefix), QUESTIONS)
     done = subprocess.run(argv, input=stdin, capture_output=True, env=env, check=True)
     again = observation("cam-1", 0, done.stdout, b"")
