@@ -196,6 +196,8 @@ def test_two_classes_at_once_do_not_hear_of_each_other(lane, device):
 
 def test_a_device_that_is_lost_in_between_is_unreachable_and_not_a_failed_step(lane, device):
     heard = []
+    # Steps are told while the next one runs: enough of them that it cannot end before it is cut.
+    rules = tuple(UdevRule(name=f"rule{n}", content="x\n") for n in range(60))
 
     def lose(step):
         heard.append(step)
@@ -205,10 +207,10 @@ def test_a_device_that_is_lost_in_between_is_unreachable_and_not_a_failed_step(l
         lane.provision(
             device.target,
             DriverTuple(
-                udev_rules=(UdevRule(name="one", content="x\n"),),
+                udev_rules=rules,
                 packages=(Package(name="edgeform-test-driver"),),
             ),
             lose,
         )
     assert caught.value.reason in {Unreachability.CONNECT, Unreachability.PROTOCOL}
-    assert len(heard) == 1
+    assert 1 <= len(heard) < len(rules)
