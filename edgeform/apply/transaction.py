@@ -23,7 +23,7 @@ from edgeform.apply.outcome import (
 from edgeform.apply.shipment import Shipment, Tool, loads
 from edgeform.domain.observed import Unreachability
 from edgeform.domain.site import SecretRef
-from edgeform.errors import NotTrusted
+from edgeform.errors import Corrupt, NotTrusted
 from edgeform.secrets.value import SecretValue
 from edgeform.transport.base import DeviceUnreachable, Target, Transport
 
@@ -50,6 +50,7 @@ class Means:
         monotonic, sleep: the clock, as arguments.
         touched: called before the device is asked to act, and again with its transaction.
         enrolled: called when a device was enrolled on the way; NotTrusted from it ends the turn.
+        prove: raises Corrupt for a digest whose stored bytes are damaged.
         stopping: whether the operator asked to stop before new devices are touched.
     """
 
@@ -61,6 +62,7 @@ class Means:
     touched: Callable[[str, str | None], None]
     enrolled: Callable[[str, Enrolled], None]
     who: str
+    prove: Callable[[str], object] = lambda _digest: None
 
 
 def carry(shipment: Shipment, target: Target, means: Means) -> Outcome:
@@ -177,6 +179,17 @@ class _Turn:
         missing = self._client.missing(b.digest for b in self._shipment.blobs)
         if isinstance(missing, Refusal):
             return missing
+        try:
+            for wanted in missing:
+                self._means.prove(wanted.digest)
+        except Corrupt as exc:
+            return Refusal(
+                code="corrupt",
+                exit_code=exc.exit_code,
+                summary=exc.detail,
+                detail="No byte of it was sent.",
+                hint=exc.hint,
+            )
         sizes = {b.digest: b.size_bytes for b in self._shipment.blobs}
         total = sum(max(0, sizes[m.digest] - m.have_bytes) for m in missing)
         sent = 0

@@ -107,6 +107,7 @@ class Application:
             ),
             enrolled=self._enrolled,
             who=who(),
+            prove=self.dock.artifacts.objects.verified,
         )
         return carry(shipment, self._targets[changed.device], means)
 

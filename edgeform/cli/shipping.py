@@ -25,7 +25,7 @@ class Dock:
     artifacts: Artifacts
 
     def shipment(self, changed: Changed, deployment: Deployment, plan_digest: str) -> Shipment:
-        """One device's delivery, every byte of it proven in the store."""
+        """One device's delivery; what the device lacks of it is proven before it is sent."""
         device = self._device(changed.device)
         desired = self._desired(changed.device)
         listed = tuple(a.digest for a in deployment.generation.artifacts)

@@ -33,7 +33,7 @@ def files_of(site, model: str) -> list:
     return json.loads(manifest.read_bytes())["files"]
 
 
-def test_a_flipped_byte_in_the_store_is_found_and_nothing_is_activated(site):
+def test_a_flipped_byte_in_the_store_is_found_before_it_is_sent(site):
     before = site.seen("one")
     site.want("one", "flipped-weights")
     stored = objects_of(site, "flipped-weights")[0]
@@ -47,6 +47,8 @@ def test_a_flipped_byte_in_the_store_is_found_and_nothing_is_activated(site):
         stored.write_bytes(whole)
     assert done.exit_code == 12, done.text
     assert stored.name[:8] in done.text, done.text
+    assert "No byte of it was sent" in done.out
+    assert "sent " not in done.err
     assert site.seen("one") == before
 
 
@@ -91,7 +93,7 @@ def test_a_device_of_another_root_of_trust_refuses_what_this_site_signs(
     done = site.edgeform("apply", str(stranger_folder), "-l", "one", "--yes")
     assert done.exit_code in (3, 8), done.text
     assert "root" in done.text, done.text
-    assert site.seen("one") == before
+    site.assert_serving("one", generation=before.current)
 
 
 def test_edited_metadata_is_refused_by_the_device(site):
