@@ -77,26 +77,36 @@ def own_cpu_seconds(bench: BenchLab) -> float:
     return children.ru_utime + children.ru_stime + int(devices["usage_usec"]) / 1e6
 
 
+def finished(
+    contender: Contender, stdin: bytes, settings: dict[str, str], folder: Path
+) -> tuple[int, str]:
+    """How it ended, and what it said; in a session of its own, so that no signal it sends comes here."""
+    with subprocess.Popen(
+        contender.argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=settings,
+        cwd=folder,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, _ = process.communicate(stdin, timeout=LONGEST_S)
+        except BaseException as exc:
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(exc, subprocess.TimeoutExpired):
+                raise
+            out, _ = process.communicate()
+    return process.returncode, out.decode(errors="replace")
+
+
 def measure(contender: Contender, bench: BenchLab) -> Measured:
     folder = bench.folder
     settings = environment(contender, folder)
     stdin = contender.stdin.read_bytes() if contender.stdin else b""
     load, own, cpu = os.getloadavg()[0], own_cpu_seconds(bench), cpu_seconds()
     began = time.monotonic()
-    try:
-        done = subprocess.run(
-            contender.argv,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=settings,
-            cwd=folder,
-            timeout=LONGEST_S,
-            check=False,
-        )
-        status, out = done.returncode, done.stdout.decode(errors="replace")
-    except subprocess.TimeoutExpired as exc:
-        status, out = -1, (exc.stdout or b"").decode(errors="replace")
+    status, out = finished(contender, stdin, settings, folder)
     wall_s, cpu_s = time.monotonic() - began, cpu_seconds() - cpu
     own_cpu_s = own_cpu_seconds(bench) - own
     hang_up(settings)
