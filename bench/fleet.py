@@ -217,7 +217,7 @@ def about(asked: argparse.Namespace) -> dict:
     requirement = (ROOT / "bench/peers/requirements.txt").read_text().split(" ", 1)[0]
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "command": "python bench/fleet.py " + " ".join(sys.argv[1:]),
+        "command": " ".join(("python bench/fleet.py", *sys.argv[1:])).split(" --out")[0],
         "machine": f"{cpu}, {os.cpu_count()} cores, {memory / 2**30:.0f} GiB, Linux {platform.release()}",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in tools} | {"mitogen": requirement[9:]},
