@@ -5,27 +5,12 @@ from typing import TypeVar, cast
 
 from edgeform.domain.artifacts import Model, Variant, VersionRule
 from edgeform.domain.names import ModelName, PipelineName
-from edgeform.domain.pipeline import (
-    Action,
-    Capture,
-    Checks,
-    Classify,
-    Colour,
-    HttpPush,
-    ImageDirectory,
-    Infer,
-    Layout,
-    Limits,
-    Normalise,
-    Pipeline,
-    Postprocess,
-    Preprocess,
-    Report,
-    ReportLines,
-    Resize,
-    Serving,
-    StoreLocally,
-)
+from edgeform.domain.pipeline import Checks, Infer, Limits, Pipeline, Serving
+from edgeform.domain.stages.action import Action
+from edgeform.domain.stages.capture import Capture
+from edgeform.domain.stages.postprocess import Postprocess
+from edgeform.domain.stages.preprocess import Preprocess
+from edgeform.domain.stages.report import Report
 from edgeform.spec.fields import (
     Mapping,
     block,
@@ -35,14 +20,13 @@ from edgeform.spec.fields import (
     integer_or,
     number,
     number_or,
-    numbers,
     size,
-    size_or,
     text,
     text_or,
     texts,
 )
 from edgeform.spec.nodes import Block
+from edgeform.spec.operators import action, capture, postprocess, preprocess, report
 
 T = TypeVar("T")
 
@@ -136,95 +120,26 @@ def _infer(spec: Mapping) -> Infer:
     )
 
 
-def _image_directory(spec: Mapping) -> ImageDirectory:
-    return ImageDirectory(
-        path=text_or(spec, "path", ""),
-        pattern=text_or(spec, "pattern", "*.png"),
-        interval_s=number_or(spec, "interval_s", 1.0),
-        after=text_or(spec, "after", "keep"),
-    )
-
-
-def _http_push(spec: Mapping) -> HttpPush:
-    return HttpPush(max_bytes=size_or(spec, "max_bytes", 16 * 1024 * 1024))
-
-
-def _resize(spec: Mapping) -> Resize:
-    return Resize(
-        width=integer_or(spec, "width", 0),
-        height=integer_or(spec, "height", 0),
-        filter=text_or(spec, "filter", "bilinear"),
-        mode=text_or(spec, "mode", "stretch"),
-    )
-
-
-def _colour(spec: Mapping) -> Colour:
-    return Colour(to=text_or(spec, "to", ""))
-
-
-def _normalise(spec: Mapping) -> Normalise:
-    return Normalise(
-        scale=number_or(spec, "scale", 1.0),
-        mean=numbers(spec, "mean", (0.0,)),
-        std=numbers(spec, "std", (1.0,)),
-    )
-
-
-def _layout(spec: Mapping) -> Layout:
-    return Layout(order=text_or(spec, "order", "nchw"))
-
-
-def _classify(spec: Mapping) -> Classify:
-    return Classify(
-        top_k=integer_or(spec, "top_k", 1),
-        softmax=boolean_or(spec, "softmax", default=True),
-        labels=text(spec, "labels"),
-        threshold=number_or(spec, "threshold", 0.0),
-    )
-
-
-def _store(spec: Mapping) -> StoreLocally:
-    return StoreLocally(
-        directory=text_or(spec, "directory", "results"),
-        max_bytes=size_or(spec, "max_bytes", 64 * 1024 * 1024),
-        max_age_s=number_or(spec, "max_age_s", 7 * 86400.0),
-        frames=text_or(spec, "frames", "none"),
-    )
-
-
-def _json_lines(spec: Mapping) -> ReportLines:
-    return ReportLines(every_s=number_or(spec, "every_s", 60.0))
-
-
-_CAPTURE: dict[str, Callable[[Mapping], Capture]] = {
-    "image_directory": _image_directory,
-    "http_push": _http_push,
-}
-_PREPROCESS: dict[str, Callable[[Mapping], Preprocess]] = {
-    "resize": _resize,
-    "colour": _colour,
-    "normalise": _normalise,
-    "layout": _layout,
-}
+def _operator(choice: Mapping, operators: dict[str, Callable[[Mapping], T]]) -> T:
+    kind = next(iter(choice))
+    return operators[kind](block(choice, kind))
 
 
 def _capture(choice: Mapping) -> Capture:
-    kind = next(iter(choice))
-    return _CAPTURE[kind](block(choice, kind))
+    return _operator(choice, capture.OPERATORS)
 
 
 def _preprocess(choice: Mapping) -> Preprocess:
-    kind = next(iter(choice))
-    return _PREPROCESS[kind](block(choice, kind))
+    return _operator(choice, preprocess.OPERATORS)
 
 
 def _postprocess(choice: Mapping) -> Postprocess:
-    return _classify(block(choice, "classify"))
+    return _operator(choice, postprocess.OPERATORS)
 
 
 def _action(choice: Mapping) -> Action:
-    return _store(block(choice, "store"))
+    return _operator(choice, action.OPERATORS)
 
 
 def _report(choice: Mapping) -> Report:
-    return _json_lines(block(choice, "json_lines"))
+    return _operator(choice, report.OPERATORS)

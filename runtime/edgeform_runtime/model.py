@@ -16,8 +16,11 @@ from edgeform_runtime.arrays import Array
 from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
 from edgeform_runtime.errors import InferenceFailed, ModelRefused, PipelineInvalid
-from edgeform_runtime.pipeline import Resize, Stages, stages_of
-from edgeform_runtime.stages import postprocess, preprocess
+from edgeform_runtime.pipeline import Stages, stages_of
+from edgeform_runtime.pipeline.preprocess import Resize
+from edgeform_runtime.stages import preprocess
+from edgeform_runtime.stages.contract import Postprocessor
+from edgeform_runtime.stages.postprocessors import postprocessor_of
 from edgeform_wire.pipeline import PipelineFile
 
 AVERAGE_WEIGHT = 0.25
@@ -41,13 +44,13 @@ class LoadedModel:
         stages: Stages,
         engine: Engine,
         session: Session,
-        classifier: postprocess.Classifier,
+        postprocessor: Postprocessor,
     ) -> None:
         self.file = file
         self.stages = stages
         self.engine = engine
         self.session = session
-        self.classifier = classifier
+        self.postprocessor = postprocessor
         self._running = threading.Lock()
         self._idle = threading.Condition()
         self._users = 0
@@ -101,7 +104,7 @@ class LoadedModel:
         return {spec.name: _as_input(tensor, spec)}
 
     def result(self, answer: Answer) -> Dict[str, Any]:
-        return self.classifier.result(answer.outputs)
+        return self.postprocessor.result(answer.outputs)
 
     def warm(self, runs: int) -> Tuple[float, ...]:
         """Seconds of each of that many runs on zeros."""
@@ -134,10 +137,8 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
         ),
     )
     _check_edge(stages, session)
-    shape = session.outputs[0].shape
-    classes = shape[-1] if shape and all(extent == 1 for extent in shape[:-1]) else -1
-    classifier = postprocess.classifier(stages.postprocess, tree, classes)
-    return LoadedModel(file, stages, engine, session, classifier)
+    postprocessor = postprocessor_of(stages.postprocess, tree, session.outputs)
+    return LoadedModel(file, stages, engine, session, postprocessor)
 
 
 def inside(prefix: str, path: str, what: str) -> str:

@@ -11,7 +11,7 @@ from edgeform_runtime.httpd import Request, Response, problem
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.model import LoadedModel
 from edgeform_runtime.operations import Status
-from edgeform_runtime.pipeline import HttpPush
+from edgeform_runtime.pipeline.capture import HttpPush
 from edgeform_runtime.slots import LIVE, Slots
 from edgeform_runtime.workers import Workers
 

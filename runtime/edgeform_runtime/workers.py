@@ -13,11 +13,13 @@ from edgeform_runtime.errors import FrameError, InferenceFailed, RuntimeFault
 from edgeform_runtime.frames import BoundedQueue, Frame, Inferred
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics
-from edgeform_runtime.pipeline import Capture, ImageDirectory, Stages
+from edgeform_runtime.pipeline import Stages
+from edgeform_runtime.pipeline.capture import Capture
 from edgeform_runtime.slots import LIVE, Slots
-from edgeform_runtime.stages.action import ResultStore
-from edgeform_runtime.stages.capture import DirectorySource
-from edgeform_runtime.stages.report import SummaryLines
+from edgeform_runtime.stages.contract import Place, Reporter, Sink
+from edgeform_runtime.stages.reporters import reporter_of
+from edgeform_runtime.stages.sinks import sink_of
+from edgeform_runtime.stages.sources import is_pushed, source_of
 
 POLL_S = 0.5
 ACT_QUEUE = 2
@@ -45,7 +47,7 @@ class Workers:
         on_error: Callable[[str], None],
         on_failed: Callable[[str], None],
     ) -> None:
-        self._stages, self._prefix = stages, prefix
+        self._stages, self._place = stages, Place(prefix=prefix, pipeline=pipeline)
         self._slots, self._metrics = slots, metrics
         self._on_error, self._on_failed = on_error, on_failed
         self._stop_capture = threading.Event()
@@ -60,8 +62,8 @@ class Workers:
             infer.queue, infer.when_full, self._dropped(infer.when_full)
         )
         self.to_act: BoundedQueue[Inferred] = BoundedQueue(ACT_QUEUE, "wait", _forget)
-        self._stores = [ResultStore(a, prefix, pipeline) for a in stages.actions]
-        self._summaries = [SummaryLines(pipeline, r.every_s) for r in stages.reports]
+        self._sinks = [sink_of(stage, self._place) for stage in stages.actions]
+        self._reporters = [reporter_of(stage, self._place) for stage in stages.reports]
         self._threads: List[threading.Thread] = []
 
     @property
@@ -74,9 +76,9 @@ class Workers:
 
     def start(self) -> None:
         bodies = [("infer", self._infer), ("act", self._act)]
-        if isinstance(self._stages.capture, ImageDirectory):
+        if not is_pushed(self._stages.capture):
             bodies.insert(0, ("capture", self._capture))
-        bodies += [("report", self._reporter(summary)) for summary in self._summaries]
+        bodies += [("report", self._reporting(reporter)) for reporter in self._reporters]
         for name, body in bodies:
             thread = threading.Thread(
                 target=self._supervise, args=(name, body), name=name, daemon=True
@@ -120,8 +122,8 @@ class Workers:
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        for summary in self._summaries:
-            summary.write()
+        for reporter in self._reporters:
+            reporter.write()
 
     def stuck_for(self) -> float:
         """Seconds by which the inference under way is over its time; 0 while all is well."""
@@ -149,10 +151,7 @@ class Workers:
                 self._stopped.wait(0.1 * 2 ** len(crashes))
 
     def _capture(self) -> None:
-        stage = self._stages.capture
-        if not isinstance(stage, ImageDirectory):
-            return
-        source = DirectorySource(stage, self._prefix, self._stop_capture)
+        source = source_of(self._stages.capture, self._place, self._stop_capture)
         for frame in source.frames(self._capture_failed):
             self._metrics.captured.add()
             self.to_infer.put(self._counted(frame))
@@ -231,28 +230,28 @@ class Workers:
                 continue
             started = time.monotonic()
             try:
-                self._store(inferred)
-                for summary in self._summaries:
-                    summary.add(inferred)
+                for sink in self._sinks:
+                    self._write(sink, inferred)
+                for reporter in self._reporters:
+                    reporter.add(inferred)
             finally:
                 inferred.frame.finish("done")
                 self._metrics.stages.observe(time.monotonic() - started, stage="action")
 
-    def _store(self, inferred: Inferred) -> None:
-        for store in self._stores:
-            try:
-                store.write(inferred)
-            except OSError as exc:
-                self._metrics.actions.add(kind="store", outcome="failed")
-                self._on_error(f"store: {exc.strerror}")
-                log("error", "store_failed", frame=inferred.frame.name, reason=exc.strerror)
-            else:
-                self._metrics.actions.add(kind="store", outcome="ok")
+    def _write(self, sink: Sink, inferred: Inferred) -> None:
+        try:
+            sink.write(inferred)
+        except OSError as exc:
+            self._metrics.actions.add(kind=sink.kind, outcome="failed")
+            self._on_error(f"{sink.kind}: {exc.strerror}")
+            log("error", f"{sink.kind}_failed", frame=inferred.frame.name, reason=exc.strerror)
+        else:
+            self._metrics.actions.add(kind=sink.kind, outcome="ok")
 
-    def _reporter(self, summary: SummaryLines) -> Callable[[], None]:
+    def _reporting(self, reporter: Reporter) -> Callable[[], None]:
         def run() -> None:
-            while not self._stopped.wait(summary.every_s):
-                summary.write()
+            while not self._stopped.wait(reporter.every_s):
+                reporter.write()
 
         return run
 

@@ -26,8 +26,9 @@ from support.soak import examples
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.drivers import DriverTuple, Package, UdevRule, VendorRole
 from edgeform.domain.observed import DriftFound, PendingTransaction, Unreachability
-from edgeform.domain.pipeline import Checks, HttpPush, ImageDirectory, Limits
+from edgeform.domain.pipeline import Checks, Limits
 from edgeform.domain.site import SecretRef
+from edgeform.domain.stages.capture import HttpPush, ImageDirectory
 from edgeform.plan import (
     Changed,
     Unchanged,

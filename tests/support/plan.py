@@ -17,19 +17,13 @@ from edgeform.domain.observed import (
     Unobserved,
     Unreachability,
 )
-from edgeform.domain.pipeline import (
-    Classify,
-    Colour,
-    ImageDirectory,
-    Infer,
-    Layout,
-    Normalise,
-    Pipeline,
-    ReportLines,
-    Resize,
-    StoreLocally,
-)
+from edgeform.domain.pipeline import Infer, Pipeline
 from edgeform.domain.site import Connect, Device, Site
+from edgeform.domain.stages.action import StoreLocally
+from edgeform.domain.stages.capture import ImageDirectory
+from edgeform.domain.stages.postprocess import Classify
+from edgeform.domain.stages.preprocess import Colour, Layout, Normalise, Resize
+from edgeform.domain.stages.report import ReportLines
 from edgeform.plan import (
     Base,
     Blocked,

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.errors import FrameError
-from edgeform_runtime.pipeline import Colour, Layout, Normalise, Preprocess, Resize
+from edgeform_runtime.pipeline.preprocess import Colour, Layout, Normalise, Preprocess, Resize
 
 MAX_ENCODED_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 32_000_000  # 96 MB as RGB; the largest common sensor that is not stitched has 20 MP

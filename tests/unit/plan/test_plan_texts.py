@@ -25,7 +25,7 @@ from support.plan import (
 from edgeform.domain.artifacts import VersionRule
 from edgeform.domain.drivers import DriverTuple, Package, UdevRule, VendorRole
 from edgeform.domain.observed import AcceleratorSeen, DriftFound, PendingTransaction, Unreachability
-from edgeform.domain.pipeline import Resize
+from edgeform.domain.stages.preprocess import Resize
 from edgeform.errors import worst_of
 from edgeform.plan import as_text, render, resolve
 

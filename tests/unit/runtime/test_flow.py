@@ -9,9 +9,10 @@ import pytest
 from support.runtime import SCENES, a_pipeline_file, running, some_stages
 
 from edgeform_runtime.frames import BoundedQueue, Frame, Inferred
-from edgeform_runtime.pipeline import ImageDirectory, StoreLocally
-from edgeform_runtime.stages.action import ResultStore
-from edgeform_runtime.stages.capture import DirectorySource
+from edgeform_runtime.pipeline.action import StoreLocally
+from edgeform_runtime.pipeline.capture import ImageDirectory
+from edgeform_runtime.stages.action.store import ResultStore
+from edgeform_runtime.stages.capture.directory import DirectorySource
 
 
 def a_frame(n=1, content=b"x"):

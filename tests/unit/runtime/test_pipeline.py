@@ -2,53 +2,108 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from support.runtime import PREPROCESS, some_stages
+from support.stages import BY_STAGE
 
-from edgeform.domain import pipeline as domain
+from edgeform.domain.pipeline import operator_json
+from edgeform.domain.stages import action, capture, postprocess, preprocess, report
+from edgeform.spec.operators import action as spec_action
+from edgeform.spec.operators import capture as spec_capture
+from edgeform.spec.operators import postprocess as spec_postprocess
+from edgeform.spec.operators import preprocess as spec_preprocess
+from edgeform.spec.operators import report as spec_report
 from edgeform_runtime import pipeline
 from edgeform_runtime.errors import PipelineInvalid
-from edgeform_runtime.pipeline import stages_of
+from edgeform_runtime.pipeline import stages, stages_of
+from edgeform_runtime.stages import postprocessors, reporters, sinks, sources
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+UNIONS = {
+    "capture": capture.Capture,
+    "preprocess": preprocess.Preprocess,
+    "postprocess": postprocess.Postprocess,
+    "action": action.Action,
+    "report": report.Report,
+}
+SPEC = {
+    "capture": spec_capture.OPERATORS,
+    "preprocess": spec_preprocess.OPERATORS,
+    "postprocess": spec_postprocess.OPERATORS,
+    "action": spec_action.OPERATORS,
+    "report": spec_report.OPERATORS,
+}
+RUNTIME = {
+    "capture": pipeline.capture.OPERATORS,
+    "preprocess": pipeline.preprocess.OPERATORS,
+    "postprocess": pipeline.postprocess.OPERATORS,
+    "action": pipeline.action.OPERATORS,
+    "report": pipeline.report.OPERATORS,
+}
+EVERY = [
+    pytest.param(stage, operator, needs, id=f"{stage}-{operator.kind}")
+    for stage, examples in BY_STAGE.items()
+    for operator, needs in examples
+]
 
 
-def test_the_runtime_knows_every_operator_that_a_site_can_ask_for():
-    pairs = [
-        (domain.Capture, pipeline._CAPTURE),
-        (domain.Preprocess, pipeline._PREPROCESS),
-        (domain.Postprocess, pipeline._POSTPROCESS),
-        (domain.Action, pipeline._ACTION),
-        (domain.Report, pipeline._REPORT),
-    ]
-    for union, known in pairs:
-        kinds = {member.kind for member in getattr(union, "__args__", (union,))}
-        assert kinds == set(known)
+@pytest.mark.parametrize("stage", UNIONS)
+def test_every_operator_is_known_on_both_sides_in_the_schemas_and_has_an_example(stage):
+    union = UNIONS[stage]
+    kinds = {member.kind for member in getattr(union, "__args__", (union,))}
+    assert kinds == set(SPEC[stage]) == set(RUNTIME[stage])
+    assert kinds == {operator.kind for operator, _ in BY_STAGE[stage]}
+    assert kinds == {rule["properties"]["kind"]["const"] for rule in _rules(stage)}
+    assert kinds == set(_site_choices(stage))
 
 
-@pytest.mark.parametrize(
-    "operator",
-    [
-        domain.ImageDirectory(path="in"),
-        domain.HttpPush(),
-        domain.Resize(width=4, height=5),
-        domain.Colour(to="grey"),
-        domain.Normalise(),
-        domain.Layout(),
-        domain.Classify(),
-        domain.StoreLocally(),
-        domain.ReportLines(),
-    ],
-)
-def test_defaults_are_the_same_on_both_sides(operator):
-    document = json.loads(json.dumps(dict(domain.operator_json(operator))))
-    known = {
-        **pipeline._CAPTURE,
-        **pipeline._PREPROCESS,
-        **pipeline._POSTPROCESS,
-        **pipeline._ACTION,
-        **pipeline._REPORT,
-    }
-    full = pipeline._operator(document, "operator", known)
-    needed = {k: v for k, v in document.items() if k in ("kind", "path", "width", "height", "to")}
-    assert pipeline._operator(needed, "operator", known) == full
+@pytest.mark.parametrize("name", ["manifest", "deployment"])
+def test_the_stages_are_the_same_in_every_schema(name):
+    def of(which):
+        return json.loads((SCHEMAS / f"{which}.schema.json").read_text())["$defs"]["stages"]
+
+    assert of(name) == of("pipeline")
+
+
+@pytest.mark.parametrize(("stage", "operator", "needs"), EVERY)
+def test_defaults_are_the_same_on_both_sides(stage, operator, needs):
+    document = json.loads(json.dumps(dict(operator_json(operator))))
+    full = stages._operator(document, "operator", RUNTIME[stage])
+    needed = {k: v for k, v in document.items() if k in {"kind", *needs}}
+    assert stages._operator(needed, "operator", RUNTIME[stage]) == full
+    assert SPEC[stage][operator.kind]({k: v for k, v in document.items() if k in needs}) == operator
+
+
+@pytest.mark.parametrize(("stage", "operator", "needs"), EVERY)
+def test_what_a_pipeline_file_says_is_in_the_schema(stage, operator, needs):
+    document = json.loads(json.dumps(dict(operator_json(operator))))
+    validator = Draft202012Validator({"oneOf": _rules(stage)} | _definitions())
+    assert list(validator.iter_errors(document)) == []
+
+
+def test_every_operator_has_something_that_does_it():
+    def members(union):
+        return set(getattr(union, "__args__", (union,)))
+
+    assert members(pipeline.capture.Capture) - set(sources._SOURCES) == {pipeline.capture.HttpPush}
+    assert members(pipeline.postprocess.Postprocess) == set(postprocessors._POSTPROCESSORS)
+    assert members(pipeline.action.Action) == set(sinks._SINKS)
+    assert members(pipeline.report.Report) == set(reporters._REPORTERS)
+
+
+def _definitions():
+    return {"$defs": json.loads((SCHEMAS / "pipeline.schema.json").read_text())["$defs"]}
+
+
+def _rules(stage):
+    rule = _definitions()["$defs"]["stages"]["properties"][stage]
+    return rule.get("items", rule)["oneOf"]
+
+
+def _site_choices(stage):
+    rule = json.loads((SCHEMAS / "site.schema.json").read_text())["$defs"]["Pipeline"]
+    rule = rule["properties"][stage]
+    return rule.get("items", rule)["properties"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +160,7 @@ def test_the_lab_preprocessing_is_what_the_model_was_trained_with():
 def test_device_code_is_python_3_8():
     import ast
 
-    root = Path(pipeline.__file__).parent
+    root = Path(pipeline.__file__).parents[1]
     files = sorted(root.rglob("*.py"))
     assert len(files) > 20
     for path in files:

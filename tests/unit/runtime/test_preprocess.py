@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edgeform_runtime.errors import FrameError
-from edgeform_runtime.pipeline import Colour, Layout, Normalise, Resize
+from edgeform_runtime.pipeline.preprocess import Colour, Layout, Normalise, Resize
 from edgeform_runtime.stages import preprocess
 
 

@@ -171,7 +171,7 @@ def test_a_thread_that_crashes_is_started_again_and_said(prefix):
     prefix.put_model()
     path = prefix.put_pipeline(a_pipeline_file())
     script = (
-        "import edgeform_runtime.stages.postprocess as p\n"
+        "import edgeform_runtime.stages.postprocess.classify as p\n"
         "result, seen = p.Classifier.result, []\n"
         "def once(self, outputs):\n"
         "    seen.append(1)\n"

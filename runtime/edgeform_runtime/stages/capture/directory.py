@@ -9,7 +9,7 @@ from typing import Callable, Iterator, List, Optional, Set
 
 from edgeform_runtime.frames import Frame
 from edgeform_runtime.logs import log
-from edgeform_runtime.pipeline import ImageDirectory
+from edgeform_runtime.pipeline.capture import ImageDirectory
 from edgeform_runtime.stages.preprocess import MAX_ENCODED_BYTES
 
 EMPTY_WAIT_S = 0.2

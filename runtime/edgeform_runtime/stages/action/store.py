@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Tuple
 
 from edgeform_runtime.frames import Inferred
 from edgeform_runtime.logs import log
-from edgeform_runtime.pipeline import StoreLocally
+from edgeform_runtime.pipeline.action import StoreLocally
 
 SEGMENTS = 8
 MAX_SEGMENT_BYTES = 4 * 1024 * 1024
@@ -33,6 +33,7 @@ class ResultStore:
         pipeline: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.kind = "store"
         self._stage = stage
         self._directory = os.path.join(prefix, stage.directory, pipeline)
         self._clock = clock

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.errors import InferenceFailed, PipelineInvalid
-from edgeform_runtime.pipeline import Classify
+from edgeform_runtime.pipeline.postprocess import Classify
 
 MAX_LABELS_BYTES = 4 * 1024 * 1024
 

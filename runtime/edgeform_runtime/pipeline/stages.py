@@ -1,0 +1,71 @@
+"""The six stages of a pipeline file, read and proven."""
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Mapping, Tuple, TypeVar
+
+from edgeform_runtime.errors import PipelineInvalid
+from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_wire.errors import WireError
+from edgeform_wire.fields import Fields
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stages:
+    capture: capture.Capture
+    preprocess: Tuple[preprocess.Preprocess, ...]
+    infer: settings.Infer
+    postprocess: postprocess.Postprocess
+    actions: Tuple[action.Action, ...]
+    reports: Tuple[report.Report, ...]
+    serving: settings.Serving
+    engine: settings.EngineSettings
+
+
+def stages_of(value: Dict[str, Any]) -> Stages:
+    """The six stages of a pipeline file.
+
+    Raises:
+        PipelineInvalid: an operator, field or value this runtime does not have.
+    """
+    try:
+        return _stages(value)
+    except WireError as exc:
+        raise PipelineInvalid(str(exc)) from exc
+
+
+def _stages(value: Dict[str, Any]) -> Stages:
+    fields = Fields(value, "stages")
+    found = Stages(
+        capture=_operator(fields.object("capture"), "stages.capture", capture.OPERATORS),
+        preprocess=_operators(fields, "preprocess", preprocess.OPERATORS),
+        infer=settings.infer(fields.object("infer")),
+        postprocess=_operator(
+            fields.object("postprocess"), "stages.postprocess", postprocess.OPERATORS
+        ),
+        actions=_operators(fields, "action", action.OPERATORS),
+        reports=_operators(fields, "report", report.OPERATORS),
+        serving=settings.serving(fields.object("serving", default={})),
+        engine=settings.engine(fields.object("runtime", default={})),
+    )
+    fields.done()
+    preprocess.check_order(found.preprocess)
+    return found
+
+
+def _operators(
+    fields: Fields, name: str, known: Mapping[str, Callable[[Fields], T]]
+) -> Tuple[T, ...]:
+    def read(value: Any, what: str) -> T:
+        return _operator(value, what, known)
+
+    return fields.each(name, read, default=True)
+
+
+def _operator(value: Any, what: str, known: Mapping[str, Callable[[Fields], T]]) -> T:
+    fields = Fields(value, what)
+    kind = fields.choice("kind", known)
+    found = known[kind](fields)
+    fields.done()
+    return found

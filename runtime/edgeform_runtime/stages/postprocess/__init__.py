@@ -1,0 +1,1 @@
+"""Postprocessors: from tensors to a result; `stages.postprocessors` knows which is which."""

@@ -1,0 +1,1 @@
+"""Reporters: what is told about the pipeline; `stages.reporters` knows which is which."""
