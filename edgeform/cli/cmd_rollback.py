@@ -21,6 +21,7 @@ from edgeform.cli.options import output_option, select_option, yes_option
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import stamp, who
 from edgeform.domain.names import short
+from edgeform.domain.quantities import show_count
 from edgeform.domain.site import Device
 from edgeform.errors import UsageError, worst_of
 from edgeform.events import Listener
@@ -65,9 +66,9 @@ def command(
         if not wishes:
             return worst_of(codes)
         confirm(
-            f"Return {len(wishes)} device(s)?",
+            f"Return {show_count(len(wishes), 'device')}?",
             yes=yes,
-            would=f"{len(wishes)} device(s) would return to an older generation",
+            would=f"{show_count(len(wishes), 'device')} would return to an older generation",
             command=f"edgeform rollback {' '.join(wishes)} --yes",
         )
         outcomes = _run(roll, transport, listener, wishes)
