@@ -57,6 +57,8 @@ def run(name: str, paths: tuple[str, ...], *, seed: int, depth: int, left_s: flo
             "-q",
             "--no-header",
             f"--junitxml={report}",
+            "-o",
+            "junit_family=xunit1",
             f"--hypothesis-seed={seed}",
             "-p",
             "no:cacheprovider",
