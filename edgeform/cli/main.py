@@ -40,6 +40,7 @@ VERBS: dict[str, str] = {
     "trust": "keys, roles and signed metadata",
     "secret": "keep secrets in an encrypted file",
     "store": "carry artifacts between machines",
+    "ci": "templates, one comment, and the plan that was kept",
     "lab": "devices to try a site on, without hardware",
     "version": "print versions",
     "completion": "print a shell completion script",
