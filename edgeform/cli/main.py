@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "schema": "print a JSON Schema",
     "lock": "resolve model versions and closures into edgeform.lock",
     "plan": "show what would change on each device",
+    "policy": "judge a plan by a team's own rules",
     "publish": "sign one deployment per device",
     "apply": "carry a plan to the devices and prove it there",
     "check": "run the checks on what is running now",

@@ -86,11 +86,13 @@ def _left_out(left: list[Group], rest: str) -> str:
     devices_said = "1 device" if devices == 1 else f"{devices} devices"
     return (
         f"\n> **{groups_said} ({devices_said}) did not fit and are not shown:** {names}{more}."
-        f" The whole plan: {_inline(rest[:800])}\n"
+        f" The whole plan: {_inline(rest)}\n"
     )
 
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!@&])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|#~!@])")
+MOST_INLINE = 400
+"""No name is longer; the head of a hostile plan must leave room for its groups."""
 
 
 def _inline(text: str) -> str:
@@ -100,7 +102,8 @@ def _inline(text: str) -> str:
     """
     if re.fullmatch(r"https?://[A-Za-z0-9./_:%?=&~+-]+", text):
         return text
-    return _SPECIAL.sub(r"\\\1", one_line(text)).replace("\\@", "@\u200b")
+    marked = _SPECIAL.sub(r"\\\1", one_line(text[:MOST_INLINE])).replace("\\@", "@\u200b")
+    return html.escape(marked, quote=False)
 
 
 def _bytes(text: str) -> bytes:
