@@ -34,10 +34,11 @@ WHY: Mapping[str, str] = {
     "securesystemslib": "keys and signatures of that metadata",
     "cryptography": "keys, and the encrypted file of secrets",
     "hvac": "Vault; declared, and not used yet",
-    "requests": "HTTP registries; declared, and not used yet",
+    "requests": "comments and kept plans of a code host, webhooks of drift",
     "uv": "resolves and downloads runtime closures for other platforms",
     "ansible-core": "day zero and vendor roles; only ever run as a process of its own",
     "asyncssh": "SSH servers of the unprivileged lab devices",
+    "regopy": "rules in Rego on a saved plan, without a binary",
     "jsonschema-rs": "checks large sites faster, with the same messages",
 }
 LICENCE_KEYS = ("License-Expression", "License")

@@ -13,8 +13,10 @@ from edgeform.cli.planning import look_and_plan, want
 from edgeform.cli.talking import paints, talk
 from edgeform.cli.workspace import find_workspace
 from edgeform.diagnostics import rendered
+from edgeform.emit.surroundings import page_of_run
 from edgeform.errors import CHANGES_PRESENT, UsageError, worst_of
 from edgeform.plan import Plan, decode, device_json, encode, render
+from edgeform.report.documents import PLAN_DOCUMENTS, plan_document
 from edgeform.report.paint import paint
 
 
@@ -24,7 +26,7 @@ from edgeform.report.paint import paint
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan here.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @click.option("--expand", is_flag=True, help="Show every device, not one per identical diff.")
-@output_option("text", "json")
+@output_option("text", "json", *PLAN_DOCUMENTS)
 def command(
     words: tuple[str, ...],
     selectors: tuple[str, ...],
@@ -48,7 +50,10 @@ def command(
         plan = _made(words[0] if words else None, selectors)
         if out is not None:
             write_plan(plan, out)
-    show(plan, output=output, expand=expand)
+    if output in PLAN_DOCUMENTS:
+        _document(plan, output, words, out)
+    else:
+        show(plan, output=output, expand=expand)
     if out is not None and output == "text":
         click.echo(f"\nSaved. Apply exactly this:\n    edgeform apply {out}", err=True)
     return plan_exit_code(plan, changes_count=detailed_exitcode)
@@ -61,6 +66,15 @@ def _made(site: str | None, selectors: tuple[str, ...]) -> Plan:
         for warning in wanted.warnings:
             click.echo(rendered(warning), err=True)
         return look_and_plan(wanted, transport, selectors, listener).plan
+
+
+def _document(plan: Plan, form: str, words: tuple[str, ...], out: Path | None) -> None:
+    """The plan as a file for a code host; a saved plan points at the current folder's site."""
+    shown = words[:1] == ("show",)
+    site = Path() if shown else find_workspace(words[0] if words else None).site_dir
+    whole = (site / "site.yaml").as_posix()
+    rest = page_of_run(os.environ) or f"edgeform plan show {out or 'plan.json'}"
+    click.echo(plan_document(plan, form, whole=whole, rest=rest), nl=False)
 
 
 def show(plan: Plan, *, output: str, expand: bool) -> None:

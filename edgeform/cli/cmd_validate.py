@@ -9,12 +9,13 @@ from edgeform.cli.workspace import find_workspace
 from edgeform.diagnostics import Diagnostic, has_errors, rendered
 from edgeform.domain.quantities import show_count
 from edgeform.errors import SpecInvalid
+from edgeform.report.documents import SITE_DOCUMENTS, site_document
 from edgeform.spec.load import load
 
 
 @click.command("validate")
 @site_argument
-@output_option("text", "json")
+@output_option("text", "json", *SITE_DOCUMENTS)
 def command(site: str | None, output: str) -> int:
     """Check a site without looking at any device, and show every problem at once."""
     workspace = find_workspace(site)
@@ -22,6 +23,10 @@ def command(site: str | None, output: str) -> int:
     if output == "json":
         for diagnostic in loaded.diagnostics:
             click.echo(json.dumps(_json(diagnostic), sort_keys=True))
+        return 3 if has_errors(loaded.diagnostics) else 0
+    if output in SITE_DOCUMENTS:
+        whole = (workspace.site_dir / "site.yaml").as_posix()
+        click.echo(site_document(loaded.diagnostics, output, whole=whole), nl=False)
         return 3 if has_errors(loaded.diagnostics) else 0
     if has_errors(loaded.diagnostics):
         raise SpecInvalid(loaded.diagnostics)

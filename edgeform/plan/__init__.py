@@ -20,7 +20,7 @@ from edgeform.plan.plan import (
     Unreachable,
 )
 from edgeform.plan.planfile import decode, device_json, digest, digest_of_bytes, encode
-from edgeform.plan.render import Line, Meaning, as_text, render, summary_line
+from edgeform.plan.render import Line, Meaning, as_text, render, render_group, summary_line
 from edgeform.plan.resolve import Resolution, SecretHmac, ShippedTool, no_secrets, resolve
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "make_plan",
     "no_secrets",
     "render",
+    "render_group",
     "resolve",
     "stages",
     "summary_line",

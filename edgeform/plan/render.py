@@ -89,6 +89,12 @@ def render(plan: Plan, *, width: int = 100, expand: bool = False) -> tuple[Line,
     return tuple(wrapped for line in lines for wrapped in _wrapped(line, width))
 
 
+def render_group(group: Group, *, width: int = 100, expand: bool = False) -> tuple[Line, ...]:
+    """One group as `render` shows it, its head first: for those who put groups into another frame."""
+    lines = tuple(_group(group, expand=expand))[:-1]
+    return tuple(wrapped for line in lines for wrapped in _wrapped(line, max(width, MIN_WIDTH)))
+
+
 def summary_line(plan: Plan) -> str:
     """`Plan: 7 to change, 1 unchanged, 1 blocked · 68.0 MB to send · at most 2.0 s down each`."""
     summary = plan.summary
