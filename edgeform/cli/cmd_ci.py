@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeform.cli.cmd_plan import write_plan
+from edgeform.cli.plan_shown import write_plan
 from edgeform.cli.workspace import find_workspace
 from edgeform.emit.ci_files import Service, ci_file
 from edgeform.emit.comment import post

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeform.cli.cmd_plan import read_plan
 from edgeform.cli.options import output_option
+from edgeform.cli.plan_shown import read_plan
 from edgeform.cli.workspace import find_workspace
 from edgeform.cli.workspace import now as time_now
 from edgeform.errors import PolicyDenied, UsageError

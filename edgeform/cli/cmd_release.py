@@ -7,7 +7,7 @@ import click
 
 from edgeform.apply.quarantine import HeldDigest, held_digests, release
 from edgeform.cli.asking import Missed, Roll, ask_each, call_the_roll, missed, split_words, tell
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import stamp, who

@@ -9,7 +9,8 @@ from edgeform.cli.workspace import find_workspace
 from edgeform.diagnostics import Diagnostic, has_errors, rendered
 from edgeform.domain.quantities import show_count
 from edgeform.errors import SpecInvalid
-from edgeform.report.documents import SITE_DOCUMENTS, site_document
+from edgeform.report.documents import site_document
+from edgeform.report.formats import SITE_DOCUMENTS
 from edgeform.spec.load import load
 
 

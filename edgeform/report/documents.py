@@ -11,9 +11,6 @@ from edgeform.report.markdown import markdown
 from edgeform.report.plan_page import plan_page
 from edgeform.report.sarif import sarif
 
-PLAN_DOCUMENTS = ("markdown", "junit", "sarif", "codequality", "html")
-SITE_DOCUMENTS = ("sarif", "codequality")
-
 
 def plan_document(plan: Plan, form: str, *, whole: str, rest: str) -> str:
     """The plan in one of PLAN_DOCUMENTS.
