@@ -9,19 +9,18 @@ from edgeform.cli.asking import call_the_roll, split_words
 from edgeform.cli.fleet import observe, open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.planning import look_and_plan, want
+from edgeform.cli.remembering import remembered
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace, find_workspace
 from edgeform.domain.names import short
 from edgeform.domain.observed import Observation
 from edgeform.drift.compare import Compared, Word, compare
-from edgeform.errors import CHANGES_PRESENT, Incomplete, NeedsHands, worst_of
+from edgeform.errors import CHANGES_PRESENT, DeviceBlocked, Incomplete, NeedsHands, worst_of
 from edgeform.events import Listener
 from edgeform.plan import DevicePlan
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
 from edgeform.transport.base import Transport
-from edgeform_wire import receipt
-from edgeform_wire.errors import WireError
 
 COLUMNS = (
     Column(title="DEVICE"),
@@ -49,16 +48,16 @@ def command(words: tuple[str, ...], selectors: tuple[str, ...], verify: str, out
 
     drift: the device is no longer what it confirmed (exit 2). pending: it is, and an apply waits for it.
     unknown: it could not be looked at (exit 9), which is never taken for clean. held: what is wanted
-    failed there before.
+    failed there before (exit 3, as `plan` has it): nothing happens until somebody decides.
     """
     site, named = split_words(words)
     workspace = find_workspace(site)
     chosen = (*named, *selectors)
     with talk() as listener, open_fleet() as transport:
         observations, planned, name = _look(workspace, transport, chosen, listener, verify)
-    remembered = _remembered(workspace, name, observations)
+    confirmed = _remembered(workspace, name, observations)
     found = [
-        compare(seen, planned.get(device), remembered.get(device))
+        compare(seen, planned.get(device), confirmed.get(device))
         for device, seen in observations.items()
     ]
     if output == "json":
@@ -66,7 +65,7 @@ def command(words: tuple[str, ...], selectors: tuple[str, ...], verify: str, out
             click.echo(line(_json(one)))
     else:
         click.echo(table(COLUMNS, [row for one in found for row in _rows(one)]), nl=False)
-    return worst_of(code for one in found for code in _codes(one))
+    return worst_of(code for one in found for code in codes_of(one))
 
 
 def _look(
@@ -83,7 +82,9 @@ def _look(
         seen = observe(transport, roll.devices, roll.targets, listener, verify=verify)
         return seen, {}, roll.site.name
     wanted = want(workspace, listener)
-    looked = look_and_plan(wanted, transport, selectors, listener, verify=verify)
+    looked = look_and_plan(
+        wanted, transport, selectors, listener, verify=verify, is_remembering=False
+    )
     planned = {device.device: device for device in looked.plan.devices}
     return looked.observations, planned, wanted.site.name
 
@@ -92,28 +93,21 @@ def _remembered(
     workspace: Workspace, site: str, observations: Mapping[str, Observation]
 ) -> dict[str, str]:
     """The digest that each device's newest archived receipt confirms, if no newer receipt waits there."""
-    if not (workspace.state_dir / "journal.db").exists():
-        return {}
-    found = {}
-    with workspace.journal() as journal:
-        for device, seen in observations.items():
-            lines = journal.receipts(site, device)
-            newest = getattr(seen, "last_receipt", 0)
-            if not lines or newest != journal.last_receipt(site, device):
-                continue
-            for entry in reversed(lines):
-                try:
-                    decoded = receipt.decode_line(entry).receipt
-                except WireError:
-                    break
-                if decoded.result == "committed":
-                    found[device] = decoded.digest
-                    break
-    return found
+    archive = remembered(workspace, site)
+    return {
+        device: archive[device].digest
+        for device, seen in observations.items()
+        if device in archive and archive[device].last_seq == getattr(seen, "last_receipt", 0)
+    }
 
 
-def _codes(one: Compared) -> list[int]:
-    codes = {Word.DRIFT: CHANGES_PRESENT, Word.UNKNOWN: Incomplete.exit_code}
+def codes_of(one: Compared) -> list[int]:
+    """The exit codes that one device contributes, for `errors.worst_of`."""
+    codes = {
+        Word.DRIFT: CHANGES_PRESENT,
+        Word.UNKNOWN: Incomplete.exit_code,
+        Word.HELD: DeviceBlocked.exit_code,
+    }
     found = [codes.get(word, 0) for word in one.words]
     return [*found, NeedsHands.exit_code] if one.needs_hands else found
 
