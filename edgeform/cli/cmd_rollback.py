@@ -41,7 +41,9 @@ COLUMNS = tuple(Column(title=title) for title in ("DEVICE", "OUTCOME", "WHAT"))
 @click.command("rollback")
 @click.argument("words", nargs=-1, metavar="[SITE] DEVICE...")
 @select_option
-@click.option("--to", type=click.IntRange(1), metavar="N", help="Default: the one before.")
+@click.option(
+    "--to", type=click.IntRange(1), metavar="N", help="Default: the newest before that differs."
+)
 @yes_option
 @output_option("text", "json")
 def command(
@@ -96,7 +98,9 @@ def _wish(device: str, kept: tuple[KeptGeneration, ...], to: int | None, wait_s:
     if now is None:
         raise UsageError("It never committed a generation.", address=f"devices.{device}")
     returnable = [k for k in kept if k.returnable]
-    wanted = to or max((k.number for k in returnable if k.number < now.number), default=None)
+    # The same content has several numbers where an apply put something right.
+    before = (k.number for k in returnable if k.number < now.number and k.digest != now.digest)
+    wanted = to or max(before, default=None)
     target = next((k for k in (*returnable, now) if k.number == wanted), None)
     if target is None:
         there = ", ".join(str(k.number) for k in returnable) or "none"

@@ -13,6 +13,7 @@ from edgeform_device.errors import DeviceError, Locked, Refused, Usage
 from edgeform_device.journal import fence_of
 from edgeform_device.ports import TRANSACTION_LOCK, Environment, HeldLock
 from edgeform_device.records import Lease, Order, State
+from edgeform_wire import digest as digests
 
 LOCK_WAIT_S = 3.0
 MIN_NONCE_LENGTH = 8
@@ -78,7 +79,8 @@ def rollback(env: Environment, to: Optional[int], who: str, nonce: str) -> Start
     """Begin the transaction that returns to a kept generation.
 
     Args:
-        to: its number; None for the one committed before the present one.
+        to: its number; None for the newest one committed before that is another than the present one:
+            the same content has several numbers where something was put right.
 
     Raises:
         Refused: there is no such generation here.
@@ -89,7 +91,8 @@ def rollback(env: Environment, to: Optional[int], who: str, nonce: str) -> Start
         raise Refused("This device never committed a generation, so there is nothing to return to.")
     kept = generations.numbers(env.disk, env.layout)
     candidates = tuple(n for n in committed.history if n in kept)
-    wanted = to if to is not None else next(iter(candidates), None)
+    others = (n for n in candidates if _digest_of(env, n) != committed.digest)
+    wanted = to if to is not None else next(others, None)
     if wanted is None:
         raise Refused("No earlier generation is kept on this device.")
     if wanted not in kept:
@@ -113,6 +116,10 @@ def rollback(env: Environment, to: Optional[int], who: str, nonce: str) -> Start
             nonce=nonce,
         ),
     )
+
+
+def _digest_of(env: Environment, number: int) -> str:
+    return digests.of_bytes(env.disk.read(env.layout.manifest(number)) or b"")
 
 
 def _begin(env: Environment, request: Request, held: HeldLock) -> Started:

@@ -25,7 +25,7 @@ def reasons(site, name: str) -> set[str]:
     """Why a plan would do what it would do to a device."""
     said = site.plan("-l", name, "--json")
     assert said.exit_code == 0, said.text
-    (device,) = json.loads(said.out)["devices"]
+    device = json.loads(said.out)
     return {change["reason"] for change in device["changes"]}
 
 

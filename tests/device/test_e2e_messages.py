@@ -11,9 +11,8 @@ from edgeform.lab.rootless_lab import RootlessLab
 
 pytestmark = pytest.mark.device
 
-GOOD = ("digits", "better")
-KILLED = [pytest.param(n, marks=[] if n == 1 else [pytest.mark.slow]) for n in range(1, 6)]
-"""Each connection dies at its next but n-th message, so that with 1 every message loses its connection once."""
+KILLED = [pytest.param(n, marks=[] if n == 2 else [pytest.mark.slow]) for n in range(1, 6)]
+"""Each connection carries so many messages and dies at the next, so that every message is hit by one of them."""
 AT_BYTES = (2_000, 5_000, 6_500, 8_000, 12_000, 60_000)
 """From the greeting, over the login (about 3 kB from the client), into messages and the upload."""
 
@@ -57,7 +56,8 @@ def disturbed(small, fault: Fault):
 @pytest.mark.parametrize("commands", KILLED)
 def test_a_connection_that_dies_at_every_message_costs_only_time(small, commands):
     done = disturbed(small, Fault(kill_after_commands=commands))
-    assert done.exit_code == 0, done.text
+    # With one message to a connection no upload can follow the question what is missing.
+    assert done.exit_code == (9 if commands == 1 else 0), done.text
 
 
 @pytest.mark.slow

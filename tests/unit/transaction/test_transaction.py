@@ -388,6 +388,16 @@ def test_rollback_returns_to_the_generation_committed_before():
     assert world.state.committed().deployment == 1
 
 
+def test_rollback_returns_to_what_differs_and_not_to_the_same_under_another_number():
+    world = a_device_at(a_generation(model=1))
+    tried(world)
+    tried(world)  # the same again, as after a drift
+    assert world.state.committed().history == (2, 1)
+    rollback(world.env, None, "tester", "nonce-back-0001")
+    assert transact(world.env, world.state.order()).result == "committed"
+    assert world.current == 1
+
+
 def test_rollback_below_a_floor_is_refused():
     world = a_device_at(a_generation(model=1))
     tried(world)
