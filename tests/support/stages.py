@@ -1,6 +1,7 @@
 """One example of each operator, with the fields it cannot do without, for tests that hold for all."""
 
-from edgeform.domain.stages.action import StoreLocally
+from edgeform.domain.stages.action import MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import HttpPush, ImageDirectory
 from edgeform.domain.stages.postprocess import (
     Anchors,
@@ -28,7 +29,11 @@ POSTPROCESS = (
     (Threshold(), set()),
     (Anomaly(threshold=0.5), {"threshold"}),
 )
-ACTION = ((StoreLocally(), set()),)
+ACTION = (
+    (StoreLocally(), set()),
+    (Webhook(url="https://alerts.example/x"), {"url"}),
+    (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
+)
 REPORT = ((ReportLines(), set()),)
 BY_STAGE = {
     "capture": CAPTURE,

@@ -172,7 +172,21 @@ def test_a_rule_means_what_python_says_of_it(rule):
 alphabet = st.sampled_from(
     [
         *"()+-*/,<>=!\"' .\\;&|",
-        *["==", "count", "any", "max", "class", "score", "and", "or", "not", "1", "2.5", "'a'", "eval"],
+        *[
+            "==",
+            "count",
+            "any",
+            "max",
+            "class",
+            "score",
+            "and",
+            "or",
+            "not",
+            "1",
+            "2.5",
+            "'a'",
+            "eval",
+        ],
         "é",
     ]
 )
