@@ -12,7 +12,7 @@ from edgeform.domain.stages.postprocess import (
     Yolov8,
 )
 from edgeform.domain.stages.preprocess import Colour, Layout, Normalise, Resize
-from edgeform.domain.stages.report import ReportLines
+from edgeform.domain.stages.report import ReportAws, ReportAzure, ReportLines, ReportMqtt
 
 CAPTURE = ((ImageDirectory(path="in"), {"path"}), (HttpPush(), set()))
 PREPROCESS = (
@@ -34,7 +34,12 @@ ACTION = (
     (Webhook(url="https://alerts.example/x"), {"url"}),
     (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
 )
-REPORT = ((ReportLines(), set()),)
+REPORT = (
+    (ReportLines(), set()),
+    (ReportMqtt(broker=Broker(host="broker.example")), {"broker"}),
+    (ReportAws(broker=Broker(host="broker.example")), {"broker"}),
+    (ReportAzure(broker=Broker(host="broker.example")), {"broker"}),
+)
 BY_STAGE = {
     "capture": CAPTURE,
     "preprocess": PREPROCESS,
