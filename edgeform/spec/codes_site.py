@@ -162,6 +162,22 @@ WHICH_ROLLOUT = Code(
     cause="`rollout` is missing in the Site.",
     example="rollout: careful     # in the Site's spec",
 )
+BAD_RULE = Code(
+    code="EF2030",
+    summary="Rule cannot be read",
+    text="`when` is a condition on the pipeline's results; it uses the fields that the postprocess"
+    " operator gives, and nothing else.",
+    cause="A typing error, or a field that this kind of result does not have.",
+    example="when: count(class == person) > 2     # write class == 'person'",
+)
+SECRET_NOT_LISTED = Code(
+    code="EF2031",
+    summary="Secret is not listed",
+    text="A stage reads a secret that the pipeline does not list in `secrets`; the runtime would refuse"
+    " to start.",
+    cause="A new broker or webhook, and `secrets` was not extended.",
+    example="secrets: []     # add the name of the secret",
+)
 ALL = (
     NO_SITE,
     TWO_SITES,
@@ -184,4 +200,6 @@ ALL = (
     SAME_PORT,
     UNFIT_AFTER_MERGE,
     WHICH_ROLLOUT,
+    BAD_RULE,
+    SECRET_NOT_LISTED,
 )

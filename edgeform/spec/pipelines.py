@@ -11,8 +11,8 @@ from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.quantities import parse_bytes
 from edgeform.domain.site import SecretRef
+from edgeform.spec import check_stages, fields, shape
 from edgeform.spec import codes_site as ef
-from edgeform.spec import fields, shape
 from edgeform.spec.codes import Code
 from edgeform.spec.decode_pipeline import PipelineDecoder
 from edgeform.spec.expand import BadReference, Scope, expanded
@@ -260,7 +260,11 @@ class Pipelines:
             spec = merged([spec, overrides])
         if self.report.errors > errors:
             return None
-        return template.decoder.pipeline(name, spec)
+        made = template.decoder.pipeline(name, spec)
+        for code, path, detail, hint in check_stages.problems(made):
+            source = place_of(root, ("spec", *path))
+            self.report.add(code.at(source, detail, address=address, hint=hint))
+        return made if self.report.errors == errors else None
 
 
 def variable_problem(declared: fields.Mapping, value: Scalar) -> str:

@@ -1,6 +1,7 @@
 """One example of each operator, with the fields it cannot do without, for tests that hold for all."""
 
-from edgeform.domain.stages.action import StoreLocally
+from edgeform.domain.stages.action import MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import HttpPush, ImageDirectory
 from edgeform.domain.stages.postprocess import (
     Anchors,
@@ -11,7 +12,7 @@ from edgeform.domain.stages.postprocess import (
     Yolov8,
 )
 from edgeform.domain.stages.preprocess import Colour, Layout, Normalise, Resize
-from edgeform.domain.stages.report import ReportLines
+from edgeform.domain.stages.report import ReportAws, ReportAzure, ReportLines, ReportMqtt
 
 CAPTURE = ((ImageDirectory(path="in"), {"path"}), (HttpPush(), set()))
 PREPROCESS = (
@@ -28,8 +29,17 @@ POSTPROCESS = (
     (Threshold(), set()),
     (Anomaly(threshold=0.5), {"threshold"}),
 )
-ACTION = ((StoreLocally(), set()),)
-REPORT = ((ReportLines(), set()),)
+ACTION = (
+    (StoreLocally(), set()),
+    (Webhook(url="https://alerts.example/x"), {"url"}),
+    (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
+)
+REPORT = (
+    (ReportLines(), set()),
+    (ReportMqtt(broker=Broker(host="broker.example")), {"broker"}),
+    (ReportAws(broker=Broker(host="broker.example")), {"broker"}),
+    (ReportAzure(broker=Broker(host="broker.example")), {"broker"}),
+)
 BY_STAGE = {
     "capture": CAPTURE,
     "preprocess": PREPROCESS,

@@ -9,15 +9,31 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
 
 from edgeform_runtime.arrays import Array
+from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Frame, Inferred
+from edgeform_runtime.metrics import Metrics
+from edgeform_runtime.secrets import Secrets
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage runs: the prefix of all relative paths, and the pipeline's name."""
+    """Where a stage runs: the prefix of all relative paths, whose pipeline it is, and its secrets."""
 
     prefix: str
     pipeline: str
+    site: str = ""
+    device: str = ""
+    secrets: Secrets = field(default_factory=lambda: Secrets((), ""))
+    generation: int = 0
+    generation_digest: str = ""
+    model_ref: str = ""
+    metrics: Optional[Metrics] = None
+
+
+class Refused(RuntimeFault):
+    """Whoever should take a result will never take it; another attempt is of no use."""
+
+    code = "refused"
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,10 @@ class Sink(Protocol):
         """The operator's name, a label of metrics."""
 
     def write(self, inferred: Inferred) -> None:
-        """Do it, or raise OSError; the caller counts that and goes on."""
+        """Do it, or raise OSError or `Refused`; the caller counts that and goes on."""
+
+    def close(self) -> None:
+        """Give up what is kept open."""
 
 
 class Reporter(Protocol):
@@ -77,3 +96,6 @@ class Reporter(Protocol):
 
     def write(self) -> None:
         """Tell about the period that ends now, and begin the next."""
+
+    def close(self, timeout_s: float) -> None:
+        """Send what can be sent in that time, and give up what is kept open."""
