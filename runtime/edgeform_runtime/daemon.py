@@ -20,6 +20,7 @@ from edgeform_runtime.notify import Notifier
 from edgeform_runtime.operations import Operations, Status, read_pipeline
 from edgeform_runtime.secrets import secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
+from edgeform_runtime.stages.contract import Place
 from edgeform_runtime.workers import Workers
 
 if TYPE_CHECKING:
@@ -93,15 +94,15 @@ class Daemon:
     def _load(self, *, file_name: str, metrics: Metrics, operations: Operations) -> None:
         prefix = self._arguments.prefix
         file = read_pipeline(prefix, self._pipeline_path())
-        secrets_of(file.secrets, prefix, self._environ).check()
+        secrets = secrets_of(file.secrets, prefix, self._environ)
+        secrets.check()
         self._notifier.tell("STATUS=loading " + file.model_ref)
         live = model.load(prefix, file)
         live.warm(WARM_RUNS)
         self._slots.put(LIVE, live, 0.0)
         self._workers = Workers(
             stages=live.stages,
-            prefix=prefix,
-            pipeline=file_name,
+            place=Place(prefix=prefix, pipeline=file_name, device=file.device, secrets=secrets),
             slots=self._slots,
             metrics=metrics,
             on_error=self._error,

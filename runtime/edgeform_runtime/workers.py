@@ -16,10 +16,10 @@ from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.pipeline import Stages
 from edgeform_runtime.pipeline.capture import Capture
 from edgeform_runtime.slots import LIVE, Slots
-from edgeform_runtime.stages.contract import Place, Reporter, Sink
+from edgeform_runtime.stages.contract import Notices, Place, Reporter, Sink
 from edgeform_runtime.stages.reporters import reporter_of
 from edgeform_runtime.stages.sinks import sink_of
-from edgeform_runtime.stages.sources import is_pushed, source_of
+from edgeform_runtime.stages.sources import is_lazy, is_pushed, source_of
 
 POLL_S = 0.5
 ACT_QUEUE = 2
@@ -40,14 +40,13 @@ class Workers:
         self,
         *,
         stages: Stages,
-        prefix: str,
-        pipeline: str,
+        place: Place,
         slots: Slots,
         metrics: Metrics,
         on_error: Callable[[str], None],
         on_failed: Callable[[str], None],
     ) -> None:
-        self._stages, self._place = stages, Place(prefix=prefix, pipeline=pipeline)
+        self._stages, self._place = stages, place
         self._slots, self._metrics = slots, metrics
         self._on_error, self._on_failed = on_error, on_failed
         self._stop_capture = threading.Event()
@@ -64,6 +63,9 @@ class Workers:
         self.to_act: BoundedQueue[Inferred] = BoundedQueue(ACT_QUEUE, "wait", _forget)
         self._sinks = [sink_of(stage, self._place) for stage in stages.actions]
         self._reporters = [reporter_of(stage, self._place) for stage in stages.reports]
+        self._source = None
+        if not is_pushed(stages.capture):
+            self._source = source_of(stages.capture, place, self._stop_capture)
         self._threads: List[threading.Thread] = []
 
     @property
@@ -76,7 +78,7 @@ class Workers:
 
     def start(self) -> None:
         bodies = [("infer", self._infer), ("act", self._act)]
-        if not is_pushed(self._stages.capture):
+        if self._source is not None:
             bodies.insert(0, ("capture", self._capture))
         bodies += [("report", self._reporting(reporter)) for reporter in self._reporters]
         for name, body in bodies:
@@ -151,14 +153,42 @@ class Workers:
                 self._stopped.wait(0.1 * 2 ** len(crashes))
 
     def _capture(self) -> None:
-        source = source_of(self._stages.capture, self._place, self._stop_capture)
-        for frame in source.frames(self._capture_failed):
-            self._metrics.captured.add()
-            self.to_infer.put(self._counted(frame))
+        if self._source is None:
+            return
+        notices = Notices(failed=self._capture_failed, lost=self._lost, found=self._found)
+        frames = self._source.frames(notices)
+        try:
+            while self._has_room():
+                frame = next(frames, None)
+                if frame is None:
+                    return
+                self._metrics.captured.add()
+                self.to_infer.put(self._counted(frame))
+        finally:
+            close = getattr(frames, "close", None)
+            if close is not None:
+                close()
+
+    def _has_room(self) -> bool:
+        """Whether to ask the source for a frame; a lazy one is asked only when it will be wanted."""
+        if is_lazy(self._stages.capture):
+            while not self._stop_capture.is_set() and not self.to_infer.wait_for_room(POLL_S):
+                pass
+        return not self._stop_capture.is_set()
 
     def _capture_failed(self, reason: str) -> None:
         self._metrics.captured.add()
         self._metrics.failed.add(reason=reason)
+
+    def _lost(self, reason: str, sentence: str) -> None:
+        self._metrics.source.set(0.0)
+        self._metrics.lost.add(reason=reason)
+        self._on_error(f"capture: {sentence}")
+        log("warning", "capture_lost", reason=reason, detail=sentence)
+
+    def _found(self) -> None:
+        self._metrics.source.set(1.0)
+        log("info", "capture_found")
 
     def _infer(self) -> None:
         while not self._stopped.is_set():

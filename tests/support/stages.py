@@ -1,17 +1,54 @@
 """One example of each operator, with the fields it cannot do without, for tests that hold for all."""
 
 from edgeform.domain.stages.action import StoreLocally
-from edgeform.domain.stages.capture import HttpPush, ImageDirectory
+from edgeform.domain.stages.capture import (
+    Audio,
+    HttpPush,
+    ImageDirectory,
+    Modbus,
+    Mqtt,
+    Serial,
+    TextLines,
+    VideoFile,
+    VideoStream,
+)
 from edgeform.domain.stages.postprocess import Classify
-from edgeform.domain.stages.preprocess import Colour, Layout, Normalise, Resize
+from edgeform.domain.stages.preprocess import (
+    AudioFrames,
+    Colour,
+    Crop,
+    Layout,
+    LogMel,
+    Normalise,
+    Resize,
+    Tokenise,
+    Window,
+    ZScore,
+)
 from edgeform.domain.stages.report import ReportLines
 
-CAPTURE = ((ImageDirectory(path="in"), {"path"}), (HttpPush(), set()))
+CAPTURE = (
+    (ImageDirectory(path="in"), {"path"}),
+    (HttpPush(), set()),
+    (VideoFile(path="film.mp4"), {"path"}),
+    (VideoStream(url="rtsp://10.0.0.9/main"), {"url"}),
+    (Mqtt(host="broker", topic="line/3/camera"), {"host", "topic"}),
+    (Modbus(host="plc-1", address=40), {"host", "address"}),
+    (TextLines(path="messages.log"), {"path"}),
+    (Serial(path="/dev/ttyUSB0"), {"path"}),
+    (Audio(), set()),
+)
 PREPROCESS = (
     (Resize(width=4, height=5), {"width", "height"}),
     (Colour(to="grey"), {"to"}),
     (Normalise(), set()),
     (Layout(), set()),
+    (Crop(width=4, height=5), {"width", "height"}),
+    (AudioFrames(length=400, hop=160), {"length", "hop"}),
+    (LogMel(), set()),
+    (Window(length=64), {"length"}),
+    (ZScore(), set()),
+    (Tokenise(vocabulary="vocabulary.txt", length=32), {"vocabulary", "length"}),
 )
 POSTPROCESS = ((Classify(), set()),)
 ACTION = ((StoreLocally(), set()),)

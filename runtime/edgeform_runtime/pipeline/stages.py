@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
 from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 
@@ -50,8 +51,15 @@ def _stages(value: Dict[str, Any]) -> Stages:
         engine=settings.engine(fields.object("runtime", default={})),
     )
     fields.done()
-    preprocess.check_order(found.preprocess)
+    _check_edges(value)
     return found
+
+
+def _check_edges(value: Dict[str, Any]) -> None:
+    steps = value.get("preprocess", [])
+    number, sentence = edges.problem(value["capture"], steps)
+    if sentence:
+        raise WireError(f"stages.preprocess[{number}]: {sentence}")
 
 
 def _operators(

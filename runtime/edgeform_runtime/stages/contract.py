@@ -10,21 +10,38 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Protocol
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.frames import Frame, Inferred
+from edgeform_runtime.secrets import Secrets
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage runs: the prefix of all relative paths, and the pipeline's name."""
+    """Where a stage runs: the prefix of all relative paths, who it is, and the secrets it may ask for."""
 
     prefix: str
     pipeline: str
+    device: str
+    secrets: Secrets
+
+
+@dataclass(frozen=True)
+class Notices:
+    """What a source tells beside its frames.
+
+    Args:
+        failed: an input was there and could not be taken (one word). lost: the source went away (one
+            word, and a sentence). found: it is there, for the first time or again.
+    """
+
+    failed: Callable[[str], None]
+    lost: Callable[[str, str], None]
+    found: Callable[[], None]
 
 
 class Source(Protocol):
     """Yields frames on a thread of its own until it is told to stop."""
 
-    def frames(self, on_failure: Callable[[str], None]) -> Iterator[Frame]:
-        """Frames until the stop event; `on_failure` gets one word for each input that was lost."""
+    def frames(self, notices: Notices) -> Iterator[Frame]:
+        """Frames until the stop event; what goes wrong meanwhile is told, never raised."""
 
 
 class Postprocessor(Protocol):

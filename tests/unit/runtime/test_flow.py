@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.runtime import SCENES, a_pipeline_file, running, some_stages
+from support.sources import Heard
 
 from edgeform_runtime.frames import BoundedQueue, Frame, Inferred
 from edgeform_runtime.pipeline.action import StoreLocally
@@ -151,7 +152,7 @@ def test_keep_plays_the_files_again_in_order_of_name(tmp_path):
     fill(tmp_path)
     stop = threading.Event()
     names = []
-    for frame in source(tmp_path, "keep", stop).frames(lambda _: None):
+    for frame in source(tmp_path, "keep", stop).frames(Heard().notices()):
         names.append(frame.name)
         frame.finish("done")
         if len(names) == 7:
@@ -164,7 +165,7 @@ def test_a_file_goes_only_when_the_pipeline_is_through_with_it(tmp_path, after, 
     fill(tmp_path)
     stop = threading.Event()
     taken = []
-    for frame in source(tmp_path, after, stop).frames(lambda _: None):
+    for frame in source(tmp_path, after, stop).frames(Heard().notices()):
         assert (tmp_path / frame.name).exists()
         taken.append(frame)
         if len(taken) == 3:
@@ -180,7 +181,7 @@ def test_a_file_goes_only_when_the_pipeline_is_through_with_it(tmp_path, after, 
 def test_a_failed_file_is_set_aside_under_failed(tmp_path):
     fill(tmp_path, 1)
     stop = threading.Event()
-    for frame in source(tmp_path, "move", stop).frames(lambda _: None):
+    for frame in source(tmp_path, "move", stop).frames(Heard().notices()):
         frame.finish("failed")
         stop.set()
     assert (tmp_path / "failed" / "0.png").exists()
@@ -189,15 +190,15 @@ def test_a_failed_file_is_set_aside_under_failed(tmp_path):
 def test_a_pipe_among_the_files_does_not_stop_the_source(tmp_path):
     fill(tmp_path, 2)
     os.mkfifo(tmp_path / "0a.png")
-    stop, failures = threading.Event(), []
+    stop, heard = threading.Event(), Heard()
     names = []
-    for frame in source(tmp_path, "keep", stop).frames(failures.append):
+    for frame in source(tmp_path, "keep", stop).frames(heard.notices()):
         names.append(frame.name)
         frame.finish("done")
         if len(names) == 2:
             stop.set()
     assert names == ["0.png", "1.png"]
-    assert failures == ["not_a_file"]
+    assert heard.failures == ["not_a_file"]
 
 
 def a_directory_pipeline(path, **changes):
