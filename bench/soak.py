@@ -1,7 +1,8 @@
 """The long tests, run by hand: `make soak`, or `python bench/soak.py --minutes 60 --out FILE`.
 
-Repeats the property, fault and crash tests with other seeds and more examples until the time is over, and
-writes what ran, how often, and every failure with the seed that shows it again. The result is committed.
+Repeats the property, fault and crash tests with other seeds, deeper than `make test` does, until the time is
+over, and writes what ran, how often, how many power cuts it tried, and every failure with the seed that shows
+it again. The result is committed.
 """
 
 import argparse
@@ -11,17 +12,23 @@ import platform
 import random
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 ROUNDS = (
     ("properties", ("tests/property", "tests/unit/spec", "tests/unit/wire")),
     ("crash model", ("tests/fault/test_crash_model.py",)),
-    ("power cuts on a block device", ("tests/fault/test_crash_disk.py",)),
+    ("power cuts on a recorded disk", ("tests/fault/test_crash_disk.py",)),
     (
         "kills and full disks",
-        ("tests/fault/test_kill_steps.py", "tests/fault/test_real_transaction.py"),
+        (
+            "tests/fault/test_kill_steps.py",
+            "tests/fault/test_failing_disk.py",
+            "tests/fault/test_real_transaction.py",
+        ),
     ),
     ("hostile metadata", ("tests/unit/device_trust",)),
 )
@@ -29,52 +36,80 @@ ROUNDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
+    """One group of tests with one seed; `outcome` is passed, failed, or cut (the time was over)."""
+
     name: str
     seed: int
     seconds: float
-    exit_code: int
-    summary: str
+    outcome: str
+    tests: int
+    failed: tuple[str, ...]
+    power_cuts: int
 
 
-def run(name: str, paths: tuple[str, ...], seed: int, left_s: float) -> Round:
-    """One group of tests with one seed."""
-    command = (
-        str(Path(sys.executable).with_name("pytest")),
-        *paths,
-        "-q",
-        "--no-header",
-        f"--hypothesis-seed={seed}",
-        "-p",
-        "no:cacheprovider",
-    )
-    environment = os.environ | {"EDGEFORM_SOAK_SEED": str(seed)}
-    began = time.monotonic()
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=max(60.0, left_s),
-            check=False,
+def run(name: str, paths: tuple[str, ...], *, seed: int, depth: int, left_s: float) -> Round:
+    """Run one group once; what does not end in time is ended and called cut, never passed."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = (
+            str(Path(sys.executable).with_name("pytest")),
+            *paths,
+            "-q",
+            "--no-header",
+            f"--junitxml={report}",
+            f"--hypothesis-seed={seed}",
+            "-p",
+            "no:cacheprovider",
         )
-        lines = done.stdout.strip().splitlines()
-        summary, code = (lines[-1] if lines else ""), done.returncode
-    except subprocess.TimeoutExpired:
-        summary, code = "stopped: the time was over", 0
+        environment = os.environ | {
+            "EDGEFORM_SOAK_SEED": str(seed),
+            "EDGEFORM_SOAK_DEPTH": str(depth),
+        }
+        began = time.monotonic()
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                capture_output=True,
+                timeout=max(60.0, left_s),
+                check=False,
+            )
+            outcome = "failed" if done.returncode else "passed"
+        except subprocess.TimeoutExpired:
+            outcome = "cut"
+        tests, failed, cuts = _counted(report)
     return Round(
         name=name,
         seed=seed,
         seconds=round(time.monotonic() - began, 1),
-        exit_code=code,
-        summary=summary,
+        outcome=outcome,
+        tests=tests,
+        failed=failed,
+        power_cuts=cuts,
     )
+
+
+def _counted(report: Path) -> tuple[int, tuple[str, ...], int]:
+    """Tests that ran, names of those that failed, and the power cuts they say they tried."""
+    if not report.exists():
+        return 0, (), 0
+    cases = list(ET.parse(report).iter("testcase"))  # noqa: S314 - pytest wrote it a moment ago
+    ran = [c for c in cases if c.find("skipped") is None]
+    failed = tuple(
+        f"{c.get('classname')}.{c.get('name')}"
+        for c in ran
+        if c.find("failure") is not None or c.find("error") is not None
+    )
+    properties = (p for c in ran for p in c.iter("property"))
+    cuts = sum(int(p.get("value", "0")) for p in properties if p.get("name") == "power_cuts")
+    return len(ran), failed, cuts
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--minutes", type=float, default=240.0)
     arguments.add_argument("--seed", type=int, default=random.randrange(2**31))
+    arguments.add_argument("--depth", type=int, default=10, help="times the examples of make test")
     arguments.add_argument("--out", type=Path, required=True)
     chosen = arguments.parse_args()
     seeds = random.Random(chosen.seed)
@@ -85,28 +120,31 @@ def main() -> int:
             left_s = until - time.monotonic()
             if left_s <= 0:
                 break
-            done = run(name, paths, seeds.randrange(2**31), left_s)
+            seed = seeds.randrange(2**31)
+            print(f"{name}: seed {seed} ...", flush=True)
+            done = run(name, paths, seed=seed, depth=chosen.depth, left_s=left_s)
             rounds.append(done)
-            print(f"{name}: seed {done.seed}, {done.seconds} s: {done.summary}", flush=True)
+            print(
+                f"{name}: {done.outcome}, {done.tests} tests, {done.power_cuts} power cuts,"
+                f" {done.seconds} s {' '.join(done.failed)}",
+                flush=True,
+            )
             chosen.out.write_text(json.dumps(_result(chosen, rounds), indent=2) + "\n")
-    return 1 if any(r.exit_code for r in rounds) else 0
+    return 1 if any(r.outcome == "failed" for r in rounds) else 0
 
 
 def _result(chosen: argparse.Namespace, rounds: list[Round]) -> dict[str, object]:
     return {
-        "command": f"python bench/soak.py --minutes {chosen.minutes:g} --seed {chosen.seed}",
+        "command": (
+            f"python bench/soak.py --minutes {chosen.minutes:g} --seed {chosen.seed}"
+            f" --depth {chosen.depth}"
+        ),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "rounds": [
-            {
-                "name": r.name,
-                "seed": r.seed,
-                "seconds": r.seconds,
-                "exit_code": r.exit_code,
-                "summary": r.summary,
-            }
-            for r in rounds
-        ],
+        "power_cuts": sum(r.power_cuts for r in rounds),
+        "tests": sum(r.tests for r in rounds),
+        "failed": sorted({f for r in rounds for f in r.failed}),
+        "rounds": [asdict(r) for r in rounds],
     }
 
 

@@ -17,7 +17,7 @@ from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
 from edgeform_runtime.errors import FrameError, InferenceFailed, ModelRefused, PipelineInvalid
 from edgeform_runtime.pipeline import Stages, stages_of
-from edgeform_runtime.stages.contract import Postprocessor
+from edgeform_runtime.stages.contract import Postprocessor, Seen
 from edgeform_runtime.stages.postprocessors import postprocessor_of
 from edgeform_runtime.stages.preparation import Preparation, preparation_of
 from edgeform_wire.pipeline import PipelineFile
@@ -94,18 +94,23 @@ class LoadedModel:
         self.typical_s = before + (answer.wall_s - before) * AVERAGE_WEIGHT
         return answer
 
-    def tensor_of(self, content: bytes) -> Dict[str, Array]:
-        """The model's input for a file as it comes from the camera.
+    def look(self, content: bytes) -> Seen:
+        """The model's input for a file as it comes from the camera, and what it was made of.
 
         Raises:
             FrameError: the file cannot be decoded.
         """
         spec = self.session.inputs[0]
-        tensor = self.preparation.tensor(content)
-        return {spec.name: _as_input(tensor, spec)}
+        prepared = self.preparation.prepare(content)
+        return Seen(
+            feeds={spec.name: _as_input(prepared.tensor, spec)},
+            frame_px=prepared.frame_px,
+            text=prepared.text,
+            spans=prepared.spans,
+        )
 
-    def result(self, answer: Answer) -> Dict[str, Any]:
-        return self.postprocessor.result(answer.outputs)
+    def result(self, answer: Answer, seen: Seen) -> Dict[str, Any]:
+        return self.postprocessor.result(answer.outputs, seen)
 
     def warm(self, runs: int) -> Tuple[float, ...]:
         """Seconds of each of that many runs on zeros."""
@@ -139,7 +144,7 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     )
     preparation = preparation_of(stages, tree)
     _check_edge(preparation, session)
-    postprocessor = postprocessor_of(stages.postprocess, tree, session.outputs)
+    postprocessor = postprocessor_of(stages, tree, session.outputs)
     return LoadedModel(file, stages, engine, session, postprocessor, preparation)
 
 

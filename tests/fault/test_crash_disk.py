@@ -7,8 +7,9 @@ without its habit of writing data before a rename. Services and checks are stand
 import os
 
 import pytest
-from support.crashdisk import MERCIFUL, MERCILESS, record, violations
+from support.crashdisk import MERCIFUL, MERCILESS, crashes, record, violations
 from support.crashmodel import Story, after_recovery, recover_after_power_cut
+from support.soak import DEPTH, SEED
 from support.transact import World, a_device_at, a_generation, digest, next_deployment, order
 
 from edgeform.lab.doctor import NEEDED_FOR_CRASHDISK, doctor, missing
@@ -16,7 +17,6 @@ from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError
 from edgeform_device.transaction import transact
 
-SEED = 41
 gaps = missing(doctor(os.environ), NEEDED_FOR_CRASHDISK)
 pytestmark = [
     pytest.mark.crash,
@@ -74,11 +74,13 @@ def check(root, said):
         pytest.param(turned_back, MERCIFUL, id="back", marks=pytest.mark.slow),
     ],
 )
-def test_every_state_of_the_disk_recovers(options, story):
+def test_every_state_of_the_disk_recovers(options, story, record_property):
     recording = record(installed, story, mount_options=options)
     assert len(recording.marks) == 1
     assert sum(entry.is_flush for entry in recording.entries) >= 20
-    found = violations(recording, check, seed=SEED)
+    subsets = 2 * DEPTH
+    record_property("power_cuts", len(tuple(crashes(recording, seed=SEED, subsets=subsets))))
+    found = violations(recording, check, seed=SEED, subsets=subsets)
     assert found == (), found[:3]
 
 

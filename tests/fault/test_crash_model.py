@@ -16,11 +16,12 @@ from edgeform_device import decide, recovery, settle
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_every_cut_leaves_the_old_or_the_new_generation(name):
+def test_every_cut_leaves_the_old_or_the_new_generation(name, record_property):
     report = explore(STORIES[name])
     print(
         f"{name}: {report.first_cuts} first, {report.second_cuts} second cuts, {report.states} states"
     )
+    record_property("power_cuts", report.first_cuts + report.second_cuts)
     assert report.first_cuts > 20
     assert report.second_cuts > 20
     assert not report.violations, report.violations.most_common(3)

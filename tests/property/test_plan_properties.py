@@ -21,6 +21,7 @@ from support.plan import (
     an_absentee,
     as_if_applied,
 )
+from support.soak import examples
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.drivers import DriverTuple, Package, UdevRule, VendorRole
@@ -46,7 +47,9 @@ from edgeform_wire import generation
 
 MODELS = ("digits", "faces", "valves")
 TOOL = a_tool()
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 words = st.text(st.characters(codec="utf-8"), max_size=20)
 names = st.sampled_from(("alpha", "beta", "gamma", "delta"))
 

@@ -4,6 +4,7 @@ import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.soak import examples
 
 from edgeform.spec import shape
 from edgeform.spec.expand import BadReference, Scope, expanded, expanded_text
@@ -167,7 +168,7 @@ OBJECTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(OBJECTS, max_size=5))
 def test_loading_never_raises_whatever_the_objects_say(tmp_path_factory, objects):
     folder = tmp_path_factory.mktemp("site", numbered=True)

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 from support.crashmodel import Killed
+from support.soak import examples
 from support.transact import a_device_at, a_generation, digest, next_deployment
 
 from edgeform_device import decide, guard, recovery, settle
@@ -299,7 +300,7 @@ class Transactions(RuleBasedStateMachine):
 
 TestTransactions = Transactions.TestCase
 TestTransactions.settings = settings(
-    max_examples=60,
+    max_examples=examples(60),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

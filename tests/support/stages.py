@@ -12,7 +12,14 @@ from edgeform.domain.stages.capture import (
     VideoFile,
     VideoStream,
 )
-from edgeform.domain.stages.postprocess import Classify
+from edgeform.domain.stages.postprocess import (
+    Anchors,
+    Anomaly,
+    Classify,
+    NamedEntities,
+    Threshold,
+    Yolov8,
+)
 from edgeform.domain.stages.preprocess import (
     AudioFrames,
     Colour,
@@ -50,7 +57,14 @@ PREPROCESS = (
     (ZScore(), set()),
     (Tokenise(vocabulary="vocabulary.txt", length=32), {"vocabulary", "length"}),
 )
-POSTPROCESS = ((Classify(), set()),)
+POSTPROCESS = (
+    (Classify(), set()),
+    (Yolov8(), set()),
+    (Anchors(), set()),
+    (NamedEntities(labels="tags.txt"), {"labels"}),
+    (Threshold(), set()),
+    (Anomaly(threshold=0.5), {"threshold"}),
+)
 ACTION = ((StoreLocally(), set()),)
 REPORT = ((ReportLines(), set()),)
 BY_STAGE = {

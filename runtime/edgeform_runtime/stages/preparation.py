@@ -4,6 +4,7 @@ Tables that do not change (filters, vocabulary) are made once, when the model is
 """
 
 import os
+from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import numpy as np
@@ -36,6 +37,16 @@ from edgeform_runtime.stages.content import (
 from edgeform_runtime.stages.tokens import Tokeniser
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The tensor, and what leads an answer back to the frame: see `contract.Seen`."""
+
+    tensor: Array
+    frame_px: Optional[Tuple[int, int]] = None
+    text: Optional[str] = None
+    spans: Tuple[Tuple[int, int], ...] = ()
+
+
 class Preparation:
     """The preprocess stage of one pipeline, ready to run.
 
@@ -56,24 +67,26 @@ class Preparation:
             step: audio.mel_filters(step) for step in steps if isinstance(step, LogMel)
         }
 
-    def tensor(self, content: bytes) -> Array:
+    def prepare(self, content: bytes) -> Prepared:
         """What the model takes.
 
         Raises:
             FrameError: the bytes are not what the capture gives, or do not fit a step.
         """
         if self._media == PICTURE:
-            return preprocess.apply(preprocess.decode(content), self._steps)
+            frame = preprocess.decode(content)
+            height, width = frame.shape[:2]
+            return Prepared(preprocess.apply(frame, self._steps), frame_px=(width, height))
         if self._media == TEXT:
-            return self._text(content)
+            return self._text(text_of(content))
         if self._media == AUDIO:
-            return self._rows(*audio_of(content))
-        return self._rows(series_of(content), 0)
+            return Prepared(self._rows(*audio_of(content)))
+        return Prepared(self._rows(series_of(content), 0))
 
     def sample(self) -> Optional[Array]:
         """What comes out for an empty input, to compare with the model; None where its size is open."""
         if self._tokeniser is not None:
-            return self._tokeniser.tensor("")
+            return self._tokeniser.tokens("")[0]
         if self._sample is None:
             return None
         if self._media == PICTURE:
@@ -81,11 +94,11 @@ class Preparation:
         rate_hz = next((s.rate_hz for s in self._steps if isinstance(s, LogMel)), 0)
         return self._rows(self._sample, rate_hz)
 
-    def _text(self, content: bytes) -> Array:
-        text = text_of(content)
+    def _text(self, text: str) -> Prepared:
         if self._tokeniser is None:
-            return np.frombuffer(text.encode(), np.uint8)[None]
-        return self._tokeniser.tensor(text)
+            return Prepared(np.frombuffer(text.encode(), np.uint8)[None], text=text)
+        tensor, spans = self._tokeniser.tokens(text)
+        return Prepared(tensor, text=text, spans=spans)
 
     def _rows(self, rows: Array, rate_hz: int) -> Array:
         for step in self._steps:

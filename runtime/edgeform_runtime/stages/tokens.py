@@ -38,16 +38,17 @@ class Tokeniser:
             if name not in self._numbers:
                 raise PipelineInvalid(f"{step.vocabulary} of the model has no token {name!r}")
 
-    def tensor(self, text: str) -> Array:
-        """(1, length) int64."""
+    def tokens(self, text: str) -> Tuple[Array, Tuple[Tuple[int, int], ...]]:
+        """(1, length) int64, and the place of each token in the text; (0, 0) for padding."""
         step = self._step
         unknown = self._numbers[step.unknown]
         out = np.full((1, step.length), self._numbers[step.padding], np.int64)
-        for at, (start, end) in enumerate(spans_of(text, step.unit)[: step.length]):
+        spans = spans_of(text, step.unit)[: step.length]
+        for at, (start, end) in enumerate(spans):
             # Lowered token by token: lowering the whole text could change its length, and so the places.
             token = text[start:end].lower() if step.lower else text[start:end]
             out[0, at] = self._numbers.get(token, unknown)
-        return out
+        return out, (*spans, *((0, 0),) * (step.length - len(spans)))
 
 
 def _vocabulary(path: str, name: str) -> Dict[str, int]:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.soak import examples
 
 from edgeform_device import p256
 
@@ -109,7 +110,7 @@ def test_only_the_shortest_der_form_is_accepted(signature):
     assert theirs(signature) is False
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(st.data())
 def test_a_mutated_signature_gets_the_same_verdict_as_elsewhere(data):
     """Bytes flipped, cut, doubled and inserted; and signatures over other messages."""
@@ -132,7 +133,7 @@ def test_a_mutated_signature_gets_the_same_verdict_as_elsewhere(data):
     assert p256.verify(KEY, bytes(signature), message) == theirs(bytes(signature), message)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(secret=st.integers(1, p256.N - 1), message=st.binary(max_size=200))
 def test_every_honest_signature_verifies(secret, message):
     private = ec.derive_private_key(secret, ec.SECP256R1())
@@ -143,7 +144,7 @@ def test_every_honest_signature_verifies(secret, message):
     assert not p256.verify(key, signature, message + b"\0")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(r=st.integers(1, p256.N - 1), s=st.integers(1, p256.N - 1), message=st.binary(max_size=40))
 def test_well_formed_forgeries_are_refused(r, s, message):
     signature = encode_dss_signature(r, s)

@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.soak import examples
 from support.tuf_repo import ARepository, a_clock, refused
 
 from edgeform_device import p256
@@ -102,7 +103,7 @@ def test_an_edited_file_never_carries_a_valid_signature(name):
                 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_bytes_changed_anywhere_never_raise_anything_but_a_device_error(data):
     name = data.draw(st.sampled_from(sorted(KINDS)))
