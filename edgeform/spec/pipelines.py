@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from edgeform.domain.hardware import HardwareClass
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.pipeline import Pipeline, operator_json
 from edgeform.domain.quantities import parse_bytes
 from edgeform.domain.site import SecretRef
 from edgeform.spec import codes_site as ef
@@ -22,6 +22,7 @@ from edgeform.spec.objects import Catalog, Object
 from edgeform.spec.provenance import Provenance
 from edgeform.spec.report import Report
 from edgeform.spec.schema import validator
+from edgeform_wire import edges
 
 _OVERRIDES = ("checks", "limits", "serving")
 _REFERENCE = re.compile(r"(?<!\$)\$\{\s*([^}]*?)\s*\}")
@@ -237,7 +238,17 @@ class Pipelines:
             spec = merged([spec, overrides])
         if self.report.errors > errors:
             return None
-        return template.decoder.pipeline(name, spec)
+        made = template.decoder.pipeline(name, spec)
+        number, sentence = edges.problem(
+            operator_json(made.capture),
+            [operator_json(step) for step in made.preprocess],
+            made.postprocess.kind,
+        )
+        if sentence:
+            source = place_of(root, ("spec", "preprocess", number))
+            self.report.add(ef.STAGES_DO_NOT_FIT.at(source, f"{sentence}.", address=address))
+            return None
+        return made
 
 
 def variable_problem(declared: fields.Mapping, value: Scalar) -> str:

@@ -17,6 +17,7 @@ _CAPTURES = {
     "modbus": SERIES,
 }
 """The other captures say it themselves, in `payload`."""
+_DETECTORS = ("yolov8", "anchors")
 _SAME = ""
 _STEPS = {
     "resize": ((PICTURE,), _SAME),
@@ -39,7 +40,7 @@ def media_of(capture: Mapping[str, object]) -> str:
 
 
 def problem(
-    capture: Mapping[str, object], steps: Sequence[Mapping[str, object]]
+    capture: Mapping[str, object], steps: Sequence[Mapping[str, object]], postprocess: str
 ) -> Tuple[int, str]:
     """The number of the first step that does not fit what stands before it, and why; (-1, "") if all fit."""
     now, before = media_of(capture), f"capture {capture.get('kind')}"
@@ -52,6 +53,8 @@ def problem(
             there = _ARTICLES.get(now, now)
             return number, f"{named} takes {wanted}, and after {before} there is {there}"
         wrong = _wrong_log_mel(capture, step) if kind == "log_mel" else ""
+        if kind == "crop" and postprocess in _DETECTORS:
+            wrong = f"crop before {postprocess} would move its boxes; crop is for classifiers"
         if wrong:
             return number, wrong
         now, before = gives or now, kind

@@ -57,7 +57,7 @@ def _stages(value: Dict[str, Any]) -> Stages:
 
 def _check_edges(value: Dict[str, Any]) -> None:
     steps = value.get("preprocess", [])
-    number, sentence = edges.problem(value["capture"], steps)
+    number, sentence = edges.problem(value["capture"], steps, value["postprocess"]["kind"])
     if sentence:
         raise WireError(f"stages.preprocess[{number}]: {sentence}")
 
