@@ -115,9 +115,10 @@ class VideoSource:
         timeout_s = 10.0
         if isinstance(stage, VideoStream):
             timeout_s = stage.timeout_s
-            options = {"protocol_whitelist": STREAM_PROTOCOLS, "fflags": "nobuffer"}
+            options = {"protocol_whitelist": STREAM_PROTOCOLS}
             if stage.url.startswith("rtsp"):
-                options["rtsp_transport"] = stage.transport
+                # What came while the stream was probed is old by then; over HTTP it may be a whole film.
+                options.update(rtsp_transport=stage.transport, fflags="nobuffer")
         try:
             container = self._av.open(self._address, options=options, timeout=timeout_s)
         except (self._av.error.FFmpegError, OSError, ValueError) as exc:
