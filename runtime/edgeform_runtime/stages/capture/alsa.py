@@ -24,7 +24,6 @@ from edgeform_runtime.stages.contract import Notices
 
 PROGRAM = "arecord"
 SILENT_S = 5.0
-END_S = 2.0
 CHUNK_BYTES = 64 * 1024
 
 
@@ -117,12 +116,8 @@ def _said(process: "subprocess.Popen[bytes]") -> str:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    process.kill()  # a recording that nobody wants has nothing to finish
+    process.wait()
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
