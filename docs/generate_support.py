@@ -92,7 +92,7 @@ def dependencies() -> str:
         "Versions are pinned with hashes in `.ci/locks/dev.txt`.",
         "",
         "The device tool and the wire format need the Python standard library and nothing else. A runtime",
-        "closure holds its engine, numpy and Pillow, pinned in `edgeform/build/locks/`.",
+        "closure holds its engine, numpy, Pillow and paho-mqtt, pinned in `edgeform/build/locks/`.",
         "",
         "## Always installed",
         "",

@@ -87,7 +87,7 @@ def build_closure(
 
 
 def lock_of(request: ClosureRequest) -> str:
-    """The text of the lock for an engine and a Python.
+    """The text of the lock for an engine and a Python, with what stages need on every one of them.
 
     Raises:
         ClosureUnavailable: there is none, or the architecture is not supported; says what there is.
@@ -107,7 +107,9 @@ def lock_of(request: ClosureRequest) -> str:
             f"There is no lock for {request.engine} on Python {request.python}.",
             hint="There are: " + ", ".join(names),
         )
-    return wanted.read_text(encoding="utf-8")
+    # Pure Python, so one lock fits every engine, architecture and interpreter.
+    stages = (locks / "stages.lock").read_text(encoding="utf-8")
+    return wanted.read_text(encoding="utf-8") + stages
 
 
 def make_tree(

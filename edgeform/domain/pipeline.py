@@ -5,14 +5,18 @@ The operators are in `domain/stages`, one module per stage.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from edgeform.domain.names import ModelName, PipelineName
 from edgeform.domain.stages.action import Action
+from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import Capture
 from edgeform.domain.stages.postprocess import Postprocess
 from edgeform.domain.stages.preprocess import Preprocess
 from edgeform.domain.stages.report import Report
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Json = str | int | float | bool | None | tuple["Json", ...] | Mapping[str, "Json"]
 
@@ -83,6 +87,13 @@ def operator_json(
     operator: Capture | Preprocess | Postprocess | Action | Report,
 ) -> Mapping[str, Json]:
     """`{"kind": ..., field: value}` for the pipeline file, None fields left out."""
-    return {"kind": operator.kind} | {
-        f.name: value for f in fields(operator) if (value := getattr(operator, f.name)) is not None
+    return {"kind": operator.kind, **_fields(operator)}
+
+
+def _fields(value: "DataclassInstance") -> Mapping[str, Json]:
+    found = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {
+        name: _fields(inner) if isinstance(inner, Broker) else inner
+        for name, inner in found.items()
+        if inner is not None
     }

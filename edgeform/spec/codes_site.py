@@ -170,6 +170,22 @@ STAGES_DO_NOT_FIT = Code(
     example="capture: {audio: {rate_hz: 16000}}\npreprocess: [{resize: ...}]      # no picture\n"
     "preprocess: [{log_mel: {}}, {layout: {order: n1tc}}]",
 )
+BAD_RULE = Code(
+    code="EF2030",
+    summary="Rule cannot be read",
+    text="`when` is a condition on the pipeline's results; it uses the fields that the postprocess"
+    " operator gives, and nothing else.",
+    cause="A typing error, or a field that this kind of result does not have.",
+    example="when: count(class == person) > 2     # write class == 'person'",
+)
+SECRET_NOT_LISTED = Code(
+    code="EF2031",
+    summary="Secret is not listed",
+    text="A stage reads a secret that the pipeline does not list in `secrets`; the runtime would refuse"
+    " to start.",
+    cause="A new broker or webhook, and `secrets` was not extended.",
+    example="secrets: []     # add the name of the secret",
+)
 ALL = (
     NO_SITE,
     TWO_SITES,
@@ -193,4 +209,6 @@ ALL = (
     UNFIT_AFTER_MERGE,
     WHICH_ROLLOUT,
     STAGES_DO_NOT_FIT,
+    BAD_RULE,
+    SECRET_NOT_LISTED,
 )

@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass, field
 
 from edgeform.domain.hardware import HardwareClass
-from edgeform.domain.pipeline import Pipeline, operator_json
+from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.quantities import parse_bytes
 from edgeform.domain.site import SecretRef
+from edgeform.spec import check_stages, fields, shape
 from edgeform.spec import codes_site as ef
-from edgeform.spec import fields, shape
 from edgeform.spec.codes import Code
 from edgeform.spec.decode_pipeline import PipelineDecoder
 from edgeform.spec.expand import BadReference, Scope, expanded
@@ -22,7 +22,6 @@ from edgeform.spec.objects import Catalog, Object
 from edgeform.spec.provenance import Provenance
 from edgeform.spec.report import Report
 from edgeform.spec.schema import validator
-from edgeform_wire import edges
 
 _OVERRIDES = ("checks", "limits", "serving")
 _REFERENCE = re.compile(r"(?<!\$)\$\{\s*([^}]*?)\s*\}")
@@ -239,16 +238,10 @@ class Pipelines:
         if self.report.errors > errors:
             return None
         made = template.decoder.pipeline(name, spec)
-        number, sentence = edges.problem(
-            operator_json(made.capture),
-            [operator_json(step) for step in made.preprocess],
-            made.postprocess.kind,
-        )
-        if sentence:
-            source = place_of(root, ("spec", "preprocess", number))
-            self.report.add(ef.STAGES_DO_NOT_FIT.at(source, f"{sentence}.", address=address))
-            return None
-        return made
+        for code, path, detail, hint in check_stages.problems(made):
+            source = place_of(root, ("spec", *path))
+            self.report.add(code.at(source, detail, address=address, hint=hint))
+        return made if self.report.errors == errors else None
 
 
 def variable_problem(declared: fields.Mapping, value: Scalar) -> str:

@@ -102,7 +102,14 @@ class Daemon:
         self._slots.put(LIVE, live, 0.0)
         self._workers = Workers(
             stages=live.stages,
-            place=Place(prefix=prefix, pipeline=file_name, device=file.device, secrets=secrets),
+            place=Place(
+                prefix=prefix,
+                pipeline=file_name,
+                site=file.site,
+                device=file.device,
+                secrets=secrets,
+            ),
+            acts=not self._arguments.is_shadow,
             slots=self._slots,
             metrics=metrics,
             on_error=self._error,

@@ -259,7 +259,7 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    for name in ("capture", "infer", "actions", "reports", "serving"):
+    for name in ("capture", "infer", "actions", "reports", "serving", "vocabulary"):
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()
             raise NeedsRestart(f"another {name} stage needs a new process")

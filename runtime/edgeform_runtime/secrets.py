@@ -31,6 +31,15 @@ class Secrets:
         except OSError as exc:
             raise SecretMissing(f"secret {name!r} cannot be read: {exc.strerror}") from exc
 
+    def path(self, name: str) -> str:
+        """Where the secret lies, for libraries that read files themselves.
+
+        Raises:
+            SecretMissing: as `value`.
+        """
+        self.value(name)
+        return os.path.join(self.directory, name)
+
     def check(self) -> None:
         """Refuse to start without a secret that the pipeline names.
 

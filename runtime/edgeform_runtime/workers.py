@@ -6,7 +6,7 @@ thread that ends by an unforeseen error is started again, a few times, and then 
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Callable, List, Optional
 
 from edgeform_runtime.errors import FrameError, InferenceFailed, RuntimeFault
@@ -14,11 +14,14 @@ from edgeform_runtime.frames import BoundedQueue, Frame, Inferred
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.pipeline import Stages
+from edgeform_runtime.pipeline.action import Action
 from edgeform_runtime.pipeline.capture import Capture
 from edgeform_runtime.slots import LIVE, Slots
+from edgeform_runtime.stages.action.gate import Gate
+from edgeform_runtime.stages.action.lane import Lane
 from edgeform_runtime.stages.contract import Notices, Place, Reporter, Sink
 from edgeform_runtime.stages.reporters import reporter_of
-from edgeform_runtime.stages.sinks import sink_of
+from edgeform_runtime.stages.sinks import delivery_of, sink_of
 from edgeform_runtime.stages.sources import is_lazy, is_pushed, source_of
 
 POLL_S = 0.5
@@ -27,6 +30,14 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 STUCK_FACTOR = 3.0
 STUCK_MIN_S = 10.0
+LANE_CLOSE_S = 0.5
+
+
+@dataclass(frozen=True)
+class _Action:
+    gate: Gate
+    sink: Sink
+    lane: Optional[Lane]
 
 
 class Workers:
@@ -41,6 +52,7 @@ class Workers:
         *,
         stages: Stages,
         place: Place,
+        acts: bool,
         slots: Slots,
         metrics: Metrics,
         on_error: Callable[[str], None],
@@ -61,8 +73,15 @@ class Workers:
             infer.queue, infer.when_full, self._dropped(infer.when_full)
         )
         self.to_act: BoundedQueue[Inferred] = BoundedQueue(ACT_QUEUE, "wait", _forget)
-        self._sinks = [sink_of(stage, self._place) for stage in stages.actions]
-        self._reporters = [reporter_of(stage, self._place) for stage in stages.reports]
+        # A shadow opens them too, so that what is missing is known before the switch, but not their lanes.
+        sinks = [sink_of(stage, place, number) for number, stage in enumerate(stages.actions)]
+        self._actions = [
+            _Action(
+                Gate(stage.trigger, stages.vocabulary), sink, self._lane(stage, sink, acts=acts)
+            )
+            for stage, sink in zip(stages.actions, sinks)
+        ]
+        self._reporters = [reporter_of(stage, place) for stage in stages.reports]
         self._source = None
         if not is_pushed(stages.capture):
             self._source = source_of(stages.capture, place, self._stop_capture)
@@ -124,6 +143,9 @@ class Workers:
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        for action in self._actions:
+            if action.lane is not None:
+                action.lane.close(max(LANE_CLOSE_S, deadline - time.monotonic()))
         for reporter in self._reporters:
             reporter.write()
 
@@ -260,15 +282,30 @@ class Workers:
                 continue
             started = time.monotonic()
             try:
-                for sink in self._sinks:
-                    self._write(sink, inferred)
+                for action in self._actions:
+                    if action.gate.opens(inferred.result, inferred.frame.captured):
+                        self._carry_out(action, inferred)
                 for reporter in self._reporters:
                     reporter.add(inferred)
             finally:
                 inferred.frame.finish("done")
                 self._metrics.stages.observe(time.monotonic() - started, stage="action")
 
-    def _write(self, sink: Sink, inferred: Inferred) -> None:
+    def _lane(self, stage: Action, sink: Sink, *, acts: bool) -> Optional[Lane]:
+        delivery = delivery_of(stage)
+        if delivery is None or not acts:
+            return None
+
+        def count(kind: str, outcome: str) -> None:
+            self._metrics.actions.add(kind=kind, outcome=outcome)
+
+        return Lane(sink, delivery, count=count, on_error=self._on_error)
+
+    def _carry_out(self, action: "_Action", inferred: Inferred) -> None:
+        if action.lane is not None:
+            action.lane.put(inferred)
+            return
+        sink = action.sink
         try:
             sink.write(inferred)
         except OSError as exc:

@@ -1,6 +1,7 @@
 """One example of each operator, with the fields it cannot do without, for tests that hold for all."""
 
-from edgeform.domain.stages.action import StoreLocally
+from edgeform.domain.stages.action import MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import (
     Audio,
     HttpPush,
@@ -39,7 +40,7 @@ CAPTURE = (
     (HttpPush(), set()),
     (VideoFile(path="film.mp4"), {"path"}),
     (VideoStream(url="rtsp://10.0.0.9/main"), {"url"}),
-    (Mqtt(host="broker", topic="line/3/camera"), {"host", "topic"}),
+    (Mqtt(broker=Broker(host="broker"), topic="line/3/camera"), {"broker", "topic"}),
     (Modbus(host="plc-1", address=40), {"host", "address"}),
     (TextLines(path="messages.log"), {"path"}),
     (Serial(path="/dev/ttyUSB0"), {"path"}),
@@ -65,7 +66,11 @@ POSTPROCESS = (
     (Threshold(), set()),
     (Anomaly(threshold=0.5), {"threshold"}),
 )
-ACTION = ((StoreLocally(), set()),)
+ACTION = (
+    (StoreLocally(), set()),
+    (Webhook(url="https://alerts.example/x"), {"url"}),
+    (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
+)
 REPORT = ((ReportLines(), set()),)
 BY_STAGE = {
     "capture": CAPTURE,

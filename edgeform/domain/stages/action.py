@@ -1,11 +1,31 @@
-"""What a result does: a closed set of operators."""
+"""What a result does: a closed set of operators, each with the rule that lets it act."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from edgeform.domain.stages.broker import Broker
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLocally:
+class Triggered:
+    """Act only when the rule `when` has held for `for_s`, and not again within `cooldown_s`."""
+
+    when: str | None = None
+    for_s: float = 0.0
+    cooldown_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote(Triggered):
+    """Something that another machine must take: tried again, with a bounded queue before it."""
+
+    timeout_s: float = 10.0
+    retries: int = 3
+    queue: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLocally(Triggered):
     """Keep results as JSON Lines below the prefix, oldest files go first at the limits."""
 
     kind: ClassVar[str] = "store"
@@ -16,4 +36,26 @@ class StoreLocally:
     """none, or encoded: the frame as captured is kept beside its result."""
 
 
-Action = StoreLocally
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook(Remote):
+    """Post each result as JSON; secrets are named, never written."""
+
+    kind: ClassVar[str] = "webhook"
+    url: str
+    header: str = "Authorization"
+    secret: str | None = None
+    ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttPublish(Remote):
+    """Publish each result."""
+
+    kind: ClassVar[str] = "mqtt"
+    topic: str
+    broker: Broker
+    qos: int = 1
+    retain: bool = False
+
+
+Action = StoreLocally | Webhook | MqttPublish

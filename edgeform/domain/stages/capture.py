@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from edgeform.domain.stages.broker import Broker
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDirectory:
@@ -69,12 +71,9 @@ class Mqtt:
     """Take the messages of an MQTT topic. Needs paho-mqtt in the closure."""
 
     kind: ClassVar[str] = "mqtt"
-    host: str
-    """The broker."""
+    broker: Broker
     topic: str
     """Topic or filter."""
-    port: int = 1883
-    """The broker's port."""
     qos: int = 1
     """1: the broker keeps messages until the pipeline is through. 0: what comes too fast is dropped."""
     payload: str = "picture"
@@ -87,18 +86,6 @@ class Mqtt:
     """Rows between two windows; 0 is as many as a window has."""
     client_id: str = ""
     """What the broker knows this pipeline by; nothing: edgeform, device and pipeline."""
-    tls: bool = False
-    """TLS 1.2 or newer, with the broker's name checked."""
-    ca_secret: str | None = None
-    """Name of the secret with the broker's authority (PEM); else the system's authorities."""
-    certificate_secret: str | None = None
-    """Name of the secret with our certificate (PEM)."""
-    key_secret: str | None = None
-    """Name of the secret with its key (PEM)."""
-    username: str = ""
-    """Who asks."""
-    password_secret: str | None = None
-    """Name of the secret with the password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,18 @@
 
 from collections.abc import Callable
 
-from edgeform.domain.stages.action import Action, StoreLocally
-from edgeform.spec.fields import Mapping, number_or, size_or, text_or
+from edgeform.domain.stages.action import Action, MqttPublish, StoreLocally, Webhook
+from edgeform.spec.fields import (
+    Mapping,
+    block,
+    boolean_or,
+    integer_or,
+    number_or,
+    size_or,
+    text,
+    text_or,
+)
+from edgeform.spec.operators.broker import broker
 
 
 def _store(spec: Mapping) -> StoreLocally:
@@ -12,7 +22,44 @@ def _store(spec: Mapping) -> StoreLocally:
         max_bytes=size_or(spec, "max_bytes", 64 * 1024 * 1024),
         max_age_s=number_or(spec, "max_age_s", 7 * 86400.0),
         frames=text_or(spec, "frames", "none"),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
     )
 
 
-OPERATORS: dict[str, Callable[[Mapping], Action]] = {"store": _store}
+def _webhook(spec: Mapping) -> Webhook:
+    return Webhook(
+        url=text_or(spec, "url", ""),
+        header=text_or(spec, "header", "Authorization"),
+        secret=text(spec, "secret"),
+        ca=text(spec, "ca"),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+        retries=integer_or(spec, "retries", 3),
+        queue=integer_or(spec, "queue", 32),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+    )
+
+
+def _mqtt(spec: Mapping) -> MqttPublish:
+    return MqttPublish(
+        topic=text_or(spec, "topic", ""),
+        broker=broker(block(spec, "broker")),
+        qos=integer_or(spec, "qos", 1),
+        retain=boolean_or(spec, "retain", default=False),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+        retries=integer_or(spec, "retries", 3),
+        queue=integer_or(spec, "queue", 32),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+    )
+
+
+OPERATORS: dict[str, Callable[[Mapping], Action]] = {
+    "store": _store,
+    "webhook": _webhook,
+    "mqtt": _mqtt,
+}

@@ -14,7 +14,17 @@ from edgeform.domain.stages.capture import (
     VideoFile,
     VideoStream,
 )
-from edgeform.spec.fields import Mapping, boolean_or, integer_or, number_or, size_or, text, text_or
+from edgeform.spec.fields import (
+    Mapping,
+    block,
+    boolean_or,
+    integer_or,
+    number_or,
+    size_or,
+    text,
+    text_or,
+)
+from edgeform.spec.operators.broker import broker
 
 
 def _image_directory(spec: Mapping) -> ImageDirectory:
@@ -57,21 +67,14 @@ def _video_stream(spec: Mapping) -> VideoStream:
 
 def _mqtt(spec: Mapping) -> Mqtt:
     return Mqtt(
-        host=text_or(spec, "host", ""),
+        broker=broker(block(spec, "broker")),
         topic=text_or(spec, "topic", ""),
-        port=integer_or(spec, "port", 1883),
         qos=integer_or(spec, "qos", 1),
         payload=text_or(spec, "payload", "picture"),
         channels=integer_or(spec, "channels", 0),
         window=integer_or(spec, "window", 1),
         hop=integer_or(spec, "hop", 0),
         client_id=text_or(spec, "client_id", ""),
-        tls=boolean_or(spec, "tls", default=False),
-        ca_secret=text(spec, "ca_secret"),
-        certificate_secret=text(spec, "certificate_secret"),
-        key_secret=text(spec, "key_secret"),
-        username=text_or(spec, "username", ""),
-        password_secret=text(spec, "password_secret"),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Union
 
 from edgeform_runtime.pipeline.bounds import among, at_least, at_most, between, one_of
+from edgeform_runtime.pipeline.broker import Broker, broker_of
 from edgeform_wire.fields import Fields
 
 AFTER = ("keep", "delete", "move")
@@ -47,21 +48,14 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class Mqtt:
-    host: str
+    broker: Broker
     topic: str
-    port: int
     qos: int
     payload: str
     channels: int
     window: int
     hop: int
     client_id: str
-    tls: bool
-    ca_secret: Optional[str]
-    certificate_secret: Optional[str]
-    key_secret: Optional[str]
-    username: str
-    password_secret: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -169,21 +163,14 @@ def _video_stream(fields: Fields) -> VideoStream:
 
 def _mqtt(fields: Fields) -> Mqtt:
     return Mqtt(
-        host=fields.text("host"),
+        broker=broker_of(fields),
         topic=fields.text("topic"),
-        port=at_most(fields.integer("port", 1, 1883), 65535, "mqtt.port"),
         qos=at_most(fields.integer("qos", 0, 1), 1, "mqtt.qos"),
         payload=among(fields.text("payload", "picture"), MEDIA, "mqtt.payload"),
         channels=at_most(fields.integer("channels", 0, 0), 1024, "mqtt.channels"),
         window=at_most(fields.integer("window", 1, 1), 1000000, "mqtt.window"),
         hop=at_most(fields.integer("hop", 0, 0), 1000000, "mqtt.hop"),
         client_id=fields.text("client_id", ""),
-        tls=fields.boolean("tls", default=False),
-        ca_secret=fields.optional_text("ca_secret"),
-        certificate_secret=fields.optional_text("certificate_secret"),
-        key_secret=fields.optional_text("key_secret"),
-        username=fields.text("username", ""),
-        password_secret=fields.optional_text("password_secret"),
     )
 
 

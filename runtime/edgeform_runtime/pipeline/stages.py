@@ -1,13 +1,14 @@
 """The six stages of a pipeline file, read and proven."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Tuple, TypeVar
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
 from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
+from edgeform_wire.rules import VOCABULARIES, RuleError, Vocabulary, parse
 
 T = TypeVar("T")
 
@@ -22,6 +23,8 @@ class Stages:
     reports: Tuple[report.Report, ...]
     serving: settings.Serving
     engine: settings.EngineSettings
+    vocabulary: Vocabulary
+    """What rules may say of this pipeline's results."""
 
 
 def stages_of(value: Dict[str, Any]) -> Stages:
@@ -38,21 +41,31 @@ def stages_of(value: Dict[str, Any]) -> Stages:
 
 def _stages(value: Dict[str, Any]) -> Stages:
     fields = Fields(value, "stages")
+    chosen = fields.object("postprocess")
     found = Stages(
         capture=_operator(fields.object("capture"), "stages.capture", capture.OPERATORS),
         preprocess=_operators(fields, "preprocess", preprocess.OPERATORS),
         infer=settings.infer(fields.object("infer")),
-        postprocess=_operator(
-            fields.object("postprocess"), "stages.postprocess", postprocess.OPERATORS
-        ),
+        postprocess=_operator(chosen, "stages.postprocess", postprocess.OPERATORS),
         actions=_operators(fields, "action", action.OPERATORS),
         reports=_operators(fields, "report", report.OPERATORS),
         serving=settings.serving(fields.object("serving", default={})),
         engine=settings.engine(fields.object("runtime", default={})),
+        vocabulary=VOCABULARIES[str(chosen["kind"])],
     )
     fields.done()
+    for number, stage in enumerate(found.actions):
+        _check_rule(f"stages.action[{number}].when", stage.trigger.when, found.vocabulary)
     _check_edges(value)
     return found
+
+
+def _check_rule(where: str, rule: Optional[str], vocabulary: Vocabulary) -> None:
+    try:
+        if rule is not None:
+            parse(rule, vocabulary)
+    except RuleError as exc:
+        raise WireError(f"{where}: {exc}") from exc
 
 
 def _check_edges(value: Dict[str, Any]) -> None:

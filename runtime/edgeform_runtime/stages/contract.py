@@ -9,18 +9,26 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
 
 from edgeform_runtime.arrays import Array
+from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Frame, Inferred
 from edgeform_runtime.secrets import Secrets
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage runs: the prefix of all relative paths, who it is, and the secrets it may ask for."""
+    """Where a stage runs: the prefix of all relative paths, whose pipeline it is, and its secrets."""
 
     prefix: str
     pipeline: str
-    device: str
-    secrets: Secrets
+    site: str = ""
+    device: str = ""
+    secrets: Secrets = field(default_factory=lambda: Secrets((), ""))
+
+
+class Refused(RuntimeFault):
+    """Whoever should take a result will never take it; another attempt is of no use."""
+
+    code = "refused"
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,10 @@ class Sink(Protocol):
         """The operator's name, a label of metrics."""
 
     def write(self, inferred: Inferred) -> None:
-        """Do it, or raise OSError; the caller counts that and goes on."""
+        """Do it, or raise OSError or `Refused`; the caller counts that and goes on."""
+
+    def close(self) -> None:
+        """Give up what is kept open."""
 
 
 class Reporter(Protocol):

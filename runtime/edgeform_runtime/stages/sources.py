@@ -62,7 +62,8 @@ def _video_stream(stage: VideoStream, place: Place, stop: threading.Event) -> So
 def _mqtt(stage: Mqtt, place: Place, stop: threading.Event) -> Source:
     from edgeform_runtime.stages.capture.mqtt import MqttSource
 
-    identity = f"edgeform-{place.device}-{place.pipeline}"
+    # Not the name under which actions publish: the broker knows one client of a name.
+    identity = f"edgeform-{place.device}-{place.pipeline}-in"
     return MqttSource(stage, stop, secrets=place.secrets, identity=identity)
 
 

@@ -31,7 +31,7 @@ def test_two_builds_give_the_same_artifact(packages, sink, tmp_path):
     assert first.digest == second.digest
     assert first.encoded() == second.encoded()
     assert artifact.decode(first.encoded()) == first
-    assert said[0] == "installing numpy, onnxruntime, pillow for x86_64"
+    assert said[0] == "installing numpy, onnxruntime, pillow, paho-mqtt for x86_64"
     stored = {p.name for p in sink.root.iterdir()}
     assert stored == {f.digest.removeprefix("sha256:") for f in first.files}
     assert list((tmp_path / "one").iterdir()) == []
@@ -45,7 +45,13 @@ def test_the_manifest_says_what_the_closure_is_and_needs(packages, sink, tmp_pat
     assert (requires.arch, requires.glibc, requires.python) == ("x86_64", "2.28", "3.11")
     assert found.metadata["engine"] == "onnxruntime"
     assert found.metadata["engine_version"] == "1.32.0"
-    assert set(found.metadata["packages"]) == {"numpy", "onnxruntime", "pillow", "edgeform"}
+    assert set(found.metadata["packages"]) == {
+        "numpy",
+        "onnxruntime",
+        "pillow",
+        "paho-mqtt",
+        "edgeform",
+    }
     paths = {f.path for f in found.files}
     assert "lib/edgeform_runtime/__main__.py" in paths
     assert "lib/edgeform_wire/frames.py" in paths

@@ -8,6 +8,7 @@ from support.mosquitto import a_broker
 from support.sources import listening, quick_backoff
 
 from edgeform_runtime.errors import PipelineInvalid, SecretMissing
+from edgeform_runtime.pipeline.broker import Broker
 from edgeform_runtime.pipeline.capture import Mqtt
 from edgeform_runtime.secrets import Secrets
 from edgeform_runtime.stages.capture.mqtt import MqttSource, tls_of
@@ -16,23 +17,18 @@ from edgeform_runtime.stages.content import series_of
 
 def mqtt(port, **changes):
     fields = {
-        "host": "127.0.0.1",
         "topic": "line/3/camera",
-        "port": port,
         "qos": 1,
         "payload": "picture",
         "channels": 0,
         "window": 1,
         "hop": 0,
         "client_id": "",
-        "tls": False,
-        "ca_secret": None,
-        "certificate_secret": None,
-        "key_secret": None,
-        "username": "",
-        "password_secret": None,
     }
-    return Mqtt(**(fields | changes))
+    proof = {"tls": False, "ca": None, "certificate": None, "key": None}
+    proof |= {"username": None, "password": None}
+    proof |= {name: changes.pop(name) for name in tuple(changes) if name in proof}
+    return Mqtt(broker=Broker(host="127.0.0.1", port=port, **proof), **(fields | changes))
 
 
 def source(stage, stop, secrets=None):
@@ -77,11 +73,8 @@ def test_each_message_is_a_frame_and_other_topics_are_not(tmp_path):
 
 def test_rows_of_numbers_become_windows_and_a_broken_row_is_counted(tmp_path):
     stop = threading.Event()
-    stage = mqtt(0, payload="series", window=2)
     with a_broker(tmp_path) as broker:
-        from dataclasses import replace
-
-        stage = replace(stage, port=broker.port)
+        stage = mqtt(broker.port, payload="series", window=2)
         with listening(source(stage, stop), stop) as at_work:
             at_work.until(lambda: at_work.heard.findings, "the broker")
             with publisher(broker.port) as publish:
@@ -137,7 +130,7 @@ def test_a_wrong_password_is_a_loss_that_says_so(tmp_path):
     settings = ("allow_anonymous false", f"password_file {users}")
     stop = threading.Event()
     with a_broker(tmp_path, *settings) as broker:
-        stage = mqtt(broker.port, username="cam", password_secret="password")
+        stage = mqtt(broker.port, username="cam", password="password")
         secrets = Secrets(("password",), str(tmp_path))
         with listening(source(stage, stop, secrets), stop) as at_work:
             at_work.until(lambda: at_work.heard.losses, "a refusal")
@@ -193,9 +186,9 @@ def pems(tmp_path_factory):
 NAMES = ("ca.pem", "client.pem", "client.key", "broker.pem")
 TLS = {
     "tls": True,
-    "ca_secret": "ca.pem",
-    "certificate_secret": "client.pem",
-    "key_secret": "client.key",
+    "ca": "ca.pem",
+    "certificate": "client.pem",
+    "key": "client.key",
 }
 
 
@@ -227,8 +220,8 @@ def test_a_broker_of_another_authority_is_not_believed(tmp_path, pems):
 
 
 def test_certificates_that_cannot_be_used_are_refused_before_anything_starts(pems):
-    stage = mqtt(1, **(TLS | {"certificate_secret": "broker.pem"}))
+    stage = mqtt(1, **(TLS | {"certificate": "broker.pem"}))
     with pytest.raises(PipelineInvalid, match="certificates"):
-        tls_of(stage, Secrets(NAMES, str(pems)))
+        tls_of(stage.broker, Secrets(NAMES, str(pems)))
     with pytest.raises(SecretMissing, match="does not name a secret"):
-        tls_of(mqtt(1, **TLS), Secrets((), str(pems)))
+        tls_of(mqtt(1, **TLS).broker, Secrets((), str(pems)))

@@ -57,6 +57,9 @@ class ResultStore:
             self._write_frame(inferred, frame)
         self._append(line)
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
     def _append(self, line: bytes) -> None:
         if not self._segment or self._segment_size + len(line) > self._segment_bytes:
             self._segment = os.path.join(self._directory, self._new_name("jsonl"))

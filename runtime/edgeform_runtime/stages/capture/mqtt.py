@@ -4,7 +4,6 @@ A message of QoS 1 is acknowledged only when the pipeline is through with its fr
 kept by the broker, so that what was published while the device was off still comes.
 """
 
-import os
 import ssl
 import threading
 from typing import Any, Iterator, Optional
@@ -12,6 +11,7 @@ from typing import Any, Iterator, Optional
 from edgeform_runtime.errors import FrameError, PipelineInvalid
 from edgeform_runtime.frames import BoundedQueue, Frame
 from edgeform_runtime.logs import log
+from edgeform_runtime.pipeline.broker import Broker
 from edgeform_runtime.pipeline.capture import Mqtt
 from edgeform_runtime.secrets import Secrets
 from edgeform_runtime.stages.capture.following import (
@@ -60,7 +60,7 @@ class MqttSource:
         self._stage, self._stop, self._secrets = stage, stop, secrets
         self._identity = stage.client_id or identity
         self._backoff = backoff or Backoff()
-        self._tls = tls_of(stage, secrets) if stage.tls else None
+        self._tls = tls_of(stage.broker, secrets) if stage.broker.tls else None
         self._reader = Reader(
             payload="text" if stage.payload == "text" else "series",
             channels=stage.channels,
@@ -100,7 +100,7 @@ class MqttSource:
 
     def _messages(self, notices: Notices) -> Iterator[Any]:
         """(client, message) pairs of one connection."""
-        paho, stage = self._paho, self._stage
+        paho, stage, broker = self._paho, self._stage, self._stage.broker
         client = paho.Client(
             paho.CallbackAPIVersion.VERSION2,
             client_id=self._identity,
@@ -108,10 +108,10 @@ class MqttSource:
             manual_ack=True,
             reconnect_on_failure=False,
         )
-        if stage.username:
-            secret = stage.password_secret
+        if broker.username is not None:
+            secret = broker.password
             password = self._secrets.value(secret).decode().strip() if secret else None
-            client.username_pw_set(stage.username, password)
+            client.username_pw_set(broker.username, password)
         if self._tls is not None:
             client.tls_set_context(self._tls)
         client.connect_timeout = CONNECT_S
@@ -128,9 +128,9 @@ class MqttSource:
         client.on_message = link.message
         self._reader.restart()
         try:
-            client.connect(stage.host, stage.port, KEEPALIVE_S)
+            client.connect(broker.host, broker.port, KEEPALIVE_S)
         except (OSError, ValueError) as exc:
-            raise SourceLost("unreachable", f"{stage.host}:{stage.port}: {exc}") from exc
+            raise SourceLost("unreachable", f"{broker.host}:{broker.port}: {exc}") from exc
         client.loop_start()
         try:
             while True:
@@ -138,7 +138,7 @@ class MqttSource:
                 if message is not None:
                     yield client, message
                 elif link.failure:
-                    raise SourceLost("connection", f"{stage.host}:{stage.port}: {link.failure}")
+                    raise SourceLost("connection", f"{broker.host}:{broker.port}: {link.failure}")
                 elif link.is_subscribed:
                     yield None
                 elif self._stop.is_set():
@@ -189,25 +189,18 @@ def _acknowledge(client: Any, message: Any) -> Any:
     return finish
 
 
-def tls_of(stage: Mqtt, secrets: Secrets) -> ssl.SSLContext:
+def tls_of(broker: Broker, secrets: Secrets) -> ssl.SSLContext:
     """TLS 1.2 or newer; the broker's name is checked against the given authority or the system's.
 
     Raises:
         PipelineInvalid: the certificates do not fit or cannot be read. SecretMissing: one is not there.
     """
     try:
-        context = ssl.create_default_context()
-        if stage.ca_secret:
-            context = ssl.create_default_context(cadata=secrets.value(stage.ca_secret).decode())
+        ca = secrets.path(broker.ca) if broker.ca else None
+        context = ssl.create_default_context(cafile=ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if stage.certificate_secret and stage.key_secret:
-            secrets.value(stage.certificate_secret)
-            secrets.value(stage.key_secret)
-            # OpenSSL reads a chain from files only; these are where the secrets lie, not copies.
-            context.load_cert_chain(
-                os.path.join(secrets.directory, stage.certificate_secret),
-                os.path.join(secrets.directory, stage.key_secret),
-            )
-    except (ssl.SSLError, OSError, ValueError) as exc:
+        if broker.certificate and broker.key:
+            context.load_cert_chain(secrets.path(broker.certificate), secrets.path(broker.key))
+    except (OSError, ValueError) as exc:
         raise PipelineInvalid(f"capture mqtt: the certificates cannot be used: {exc}") from exc
     return context

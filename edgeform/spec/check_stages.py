@@ -1,0 +1,68 @@
+"""What stages demand of each other: steps in order, rules for the results, secrets that are listed."""
+
+from collections.abc import Iterator
+
+from edgeform.domain.pipeline import Pipeline, operator_json
+from edgeform.domain.stages.action import MqttPublish, Webhook
+from edgeform.domain.stages.broker import Broker
+from edgeform.domain.stages.capture import Mqtt, VideoStream
+from edgeform.spec import codes_site as ef
+from edgeform.spec.codes import Code
+from edgeform.spec.nodes import Path
+from edgeform_wire import edges
+from edgeform_wire.rules import VOCABULARIES, RuleError, parse
+
+
+def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    """(code, place below the pipeline's spec, detail, hint) of everything that does not fit."""
+    vocabulary = VOCABULARIES[pipeline.postprocess.kind]
+    for number, action in enumerate(pipeline.actions):
+        where: Path = ("action", number, action.kind)
+        if action.when is not None:
+            try:
+                parse(action.when, vocabulary)
+            except RuleError as exc:
+                yield ef.BAD_RULE, (*where, "when"), str(exc), ""
+        if isinstance(action, Webhook):
+            named = {"secret": action.secret, "ca": action.ca}
+            yield from _unnamed(pipeline, where, named)
+        elif isinstance(action, MqttPublish):
+            yield from _unnamed(pipeline, (*where, "broker"), _secrets(action.broker))
+    yield from _of_capture(pipeline)
+    for number, report in enumerate(pipeline.report):
+        broker = getattr(report, "broker", None)
+        if isinstance(broker, Broker):
+            yield from _unnamed(
+                pipeline, ("report", number, report.kind, "broker"), _secrets(broker)
+            )
+
+
+def _of_capture(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    step, sentence = edges.problem(
+        operator_json(pipeline.capture),
+        [operator_json(step) for step in pipeline.preprocess],
+        pipeline.postprocess.kind,
+    )
+    if sentence:
+        yield ef.STAGES_DO_NOT_FIT, ("preprocess", step), f"{sentence}.", ""
+    if isinstance(pipeline.capture, Mqtt):
+        where: Path = ("capture", "mqtt", "broker")
+        yield from _unnamed(pipeline, where, _secrets(pipeline.capture.broker))
+    elif isinstance(pipeline.capture, VideoStream):
+        named = {"password_secret": pipeline.capture.password_secret}
+        yield from _unnamed(pipeline, ("capture", "video_stream"), named)
+
+
+def _secrets(broker: Broker) -> dict[str, str | None]:
+    names = ("ca", "certificate", "key", "password")
+    return {name: getattr(broker, name) for name in names}
+
+
+def _unnamed(
+    pipeline: Pipeline, where: Path, named: dict[str, str | None]
+) -> Iterator[tuple[Code, Path, str, str]]:
+    for field, name in named.items():
+        if name is not None and name not in pipeline.secrets:
+            detail = f"{field!r} is secret {name!r}, and the pipeline does not list it."
+            listed = ", ".join((*pipeline.secrets, name))
+            yield ef.SECRET_NOT_LISTED, (*where, field), detail, f"secrets: [{listed}]"

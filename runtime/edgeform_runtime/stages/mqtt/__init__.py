@@ -1,0 +1,1 @@
+"""The one MQTT client of actions and reports."""
