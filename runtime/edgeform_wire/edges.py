@@ -16,7 +16,8 @@ _CAPTURES = {
     "audio": AUDIO,
     "modbus": SERIES,
 }
-"""The other captures say it themselves, in `payload`."""
+"""The other captures say it themselves, in `payload`; where that is left out:"""
+_PAYLOADS = {"serial": SERIES, "text_lines": TEXT}
 _DETECTORS = ("yolov8", "anchors")
 _SAME = ""
 _STEPS = {
@@ -36,7 +37,7 @@ PICTURE_ORDERS, SERIES_ORDERS = ("nchw", "nhwc"), ("ntc", "nct", "n1tc")
 def media_of(capture: Mapping[str, object]) -> str:
     """What a capture stage (`kind` and its fields) gives: picture, audio, series or text."""
     kind = str(capture.get("kind"))
-    return _CAPTURES.get(kind) or str(capture.get("payload", PICTURE))
+    return _CAPTURES.get(kind) or str(capture.get("payload", _PAYLOADS.get(kind, PICTURE)))
 
 
 def problem(

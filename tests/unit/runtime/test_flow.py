@@ -10,10 +10,12 @@ from support.runtime import SCENES, a_pipeline_file, running, some_stages
 from support.sources import Heard
 
 from edgeform_runtime.frames import BoundedQueue, Frame, Inferred
-from edgeform_runtime.pipeline.action import StoreLocally
+from edgeform_runtime.pipeline.action import StoreLocally, Trigger
 from edgeform_runtime.pipeline.capture import ImageDirectory
 from edgeform_runtime.stages.action.store import ResultStore
 from edgeform_runtime.stages.capture.directory import DirectorySource
+
+ALWAYS = Trigger(when=None, for_s=0.0, cooldown_s=0.0)
 
 
 def a_frame(n=1, content=b"x"):
@@ -91,7 +93,7 @@ def size_of(path):
 
 
 def test_results_are_lines_and_the_oldest_go_at_the_limit(tmp_path):
-    store = ResultStore(StoreLocally("results", 20_000, 1e9, "none"), str(tmp_path), "gate")
+    store = ResultStore(StoreLocally("results", 20_000, 1e9, "none", ALWAYS), str(tmp_path), "gate")
     for n in range(400):
         store.write(a_result(n))
         assert size_of(tmp_path) <= 20_000
@@ -103,7 +105,9 @@ def test_results_are_lines_and_the_oldest_go_at_the_limit(tmp_path):
 
 
 def test_frames_are_kept_beside_results_within_the_same_limit(tmp_path):
-    store = ResultStore(StoreLocally("results", 50_000, 1e9, "encoded"), str(tmp_path), "gate")
+    store = ResultStore(
+        StoreLocally("results", 50_000, 1e9, "encoded", ALWAYS), str(tmp_path), "gate"
+    )
     for n in range(30):
         store.write(a_result(n, b"\x89PNG" + bytes([n]) * 5000))
         assert size_of(tmp_path) <= 50_000
@@ -113,7 +117,9 @@ def test_frames_are_kept_beside_results_within_the_same_limit(tmp_path):
 
 
 def test_a_hostile_frame_name_stays_in_its_directory(tmp_path):
-    store = ResultStore(StoreLocally("results", 50_000, 1e9, "encoded"), str(tmp_path), "gate")
+    store = ResultStore(
+        StoreLocally("results", 50_000, 1e9, "encoded", ALWAYS), str(tmp_path), "gate"
+    )
     hostile = a_result()
     object.__setattr__(hostile.frame, "name", "../../../etc/cron.d/evil\n")
     store.write(hostile)
@@ -123,7 +129,7 @@ def test_a_hostile_frame_name_stays_in_its_directory(tmp_path):
 
 def test_old_results_go_by_age_but_not_because_a_clock_was_never_set(tmp_path):
     now = [1_800_000_000.0]
-    stage = StoreLocally("results", 4096 * 4, 3600.0, "none")
+    stage = StoreLocally("results", 4096 * 4, 3600.0, "none", ALWAYS)
     store = ResultStore(stage, str(tmp_path), "gate", clock=lambda: now[0])
     directory = tmp_path / "results/gate"
     directory.mkdir(parents=True)

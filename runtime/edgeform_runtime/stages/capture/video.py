@@ -72,15 +72,7 @@ class VideoSource:
         maker = FrameMaker(self._name)
         stage = self._stage
         if isinstance(stage, VideoFile) and not stage.repeat:
-            try:
-                for content in self._contents(notices):
-                    if self._stop.is_set():
-                        return
-                    if content is not None:
-                        yield maker.frame(content)
-                log("info", "capture_ended", name=self._name)
-            except SourceLost as exc:
-                notices.lost(exc.reason, exc.summary)
+            yield from self._once(maker, notices)
             return
         for content in following(
             lambda: self._repeated(notices),
@@ -89,6 +81,23 @@ class VideoSource:
             backoff=self._backoff,
         ):
             yield maker.frame(content)
+
+    def _once(self, maker: FrameMaker, notices: Notices) -> Iterator[Frame]:
+        """A film that is played once: its end is an end, and one that cannot be read is not tried again."""
+        count = 0
+        try:
+            for content in self._contents(notices):
+                if self._stop.is_set():
+                    return
+                if content is not None:
+                    if not count:
+                        notices.found()
+                    count += 1
+                    yield maker.frame(content)
+        except SourceLost as exc:
+            notices.lost(exc.reason, exc.summary)
+            return
+        log("info", "capture_ended", name=self._name, frames=count)
 
     def _repeated(self, notices: Notices) -> Iterator[Optional[bytes]]:
         """A stream once; a file again and again, since its end is no loss."""
