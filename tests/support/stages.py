@@ -10,6 +10,7 @@ from edgeform.domain.stages.capture import (
     Mqtt,
     Serial,
     TextLines,
+    V4l2,
     VideoFile,
     VideoStream,
 )
@@ -45,6 +46,7 @@ CAPTURE = (
     (TextLines(path="messages.log"), {"path"}),
     (Serial(path="/dev/ttyUSB0"), {"path"}),
     (Audio(), set()),
+    (V4l2(), set()),
 )
 PREPROCESS = (
     (Resize(width=4, height=5), {"width", "height"}),

@@ -188,6 +188,34 @@ class Audio:
     """Seconds between two frames; 0 is as many as a frame has."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class V4l2:
+    """Take pictures of a camera through Video4Linux 2. Needs PyAV in the closure."""
+
+    kind: ClassVar[str] = "v4l2"
+    path: str = "/dev/video0"
+    """The camera; better by its name in /dev/v4l/by-id."""
+    width: int = 640
+    """Pixels asked for; a camera that gives another size is an error."""
+    height: int = 480
+    """Pixels asked for."""
+    format: str = "mjpeg"
+    """What the camera sends."""
+    fps: float = 0.0
+    """At most so many frames a second; 0 is all."""
+    timeout_s: float = 10.0
+    """Longest wait for the camera to open."""
+
+
 Capture = (
-    ImageDirectory | HttpPush | VideoFile | VideoStream | Mqtt | Modbus | TextLines | Serial | Audio
+    ImageDirectory
+    | HttpPush
+    | VideoFile
+    | VideoStream
+    | Mqtt
+    | Modbus
+    | TextLines
+    | Serial
+    | Audio
+    | V4l2
 )

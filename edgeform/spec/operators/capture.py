@@ -11,6 +11,7 @@ from edgeform.domain.stages.capture import (
     Mqtt,
     Serial,
     TextLines,
+    V4l2,
     VideoFile,
     VideoStream,
 )
@@ -134,6 +135,17 @@ def _audio(spec: Mapping) -> Audio:
     )
 
 
+def _v4l2(spec: Mapping) -> V4l2:
+    return V4l2(
+        path=text_or(spec, "path", "/dev/video0"),
+        width=integer_or(spec, "width", 640),
+        height=integer_or(spec, "height", 480),
+        format=text_or(spec, "format", "mjpeg"),
+        fps=number_or(spec, "fps", 0.0),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+    )
+
+
 OPERATORS: dict[str, Callable[[Mapping], Capture]] = {
     "image_directory": _image_directory,
     "http_push": _http_push,
@@ -144,4 +156,5 @@ OPERATORS: dict[str, Callable[[Mapping], Capture]] = {
     "text_lines": _text_lines,
     "serial": _serial,
     "audio": _audio,
+    "v4l2": _v4l2,
 }

@@ -110,6 +110,16 @@ class Audio:
     hop_s: float
 
 
+@dataclass(frozen=True)
+class V4l2:
+    path: str
+    width: int
+    height: int
+    format: str
+    fps: float
+    timeout_s: float
+
+
 Capture = Union[
     ImageDirectory,
     HttpPush,
@@ -120,6 +130,7 @@ Capture = Union[
     TextLines,
     Serial,
     Audio,
+    V4l2,
 ]
 
 
@@ -238,6 +249,17 @@ def _audio(fields: Fields) -> Audio:
     )
 
 
+def _v4l2(fields: Fields) -> V4l2:
+    return V4l2(
+        path=fields.text("path", "/dev/video0"),
+        width=at_most(fields.integer("width", 16, 640), 8192, "v4l2.width"),
+        height=at_most(fields.integer("height", 16, 480), 8192, "v4l2.height"),
+        format=among(fields.text("format", "mjpeg"), ("mjpeg", "yuyv422"), "v4l2.format"),
+        fps=between(fields.number("fps", 0.0), 0.0, 1000.0, "v4l2.fps"),
+        timeout_s=between(fields.number("timeout_s", 10.0), 0.1, 600.0, "v4l2.timeout_s"),
+    )
+
+
 OPERATORS: Dict[str, Callable[[Fields], Capture]] = {
     "image_directory": _image_directory,
     "http_push": _http_push,
@@ -248,4 +270,5 @@ OPERATORS: Dict[str, Callable[[Fields], Capture]] = {
     "text_lines": _text_lines,
     "serial": _serial,
     "audio": _audio,
+    "v4l2": _v4l2,
 }

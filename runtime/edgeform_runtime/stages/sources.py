@@ -12,6 +12,7 @@ from edgeform_runtime.pipeline.capture import (
     Mqtt,
     Serial,
     TextLines,
+    V4l2,
     VideoFile,
     VideoStream,
 )
@@ -59,6 +60,12 @@ def _video_stream(stage: VideoStream, place: Place, stop: threading.Event) -> So
     return VideoSource(stage, place.prefix, stop, password=password)
 
 
+def _v4l2(stage: V4l2, place: Place, stop: threading.Event) -> Source:
+    from edgeform_runtime.stages.capture.video import VideoSource
+
+    return VideoSource(stage, place.prefix, stop)
+
+
 def _mqtt(stage: Mqtt, place: Place, stop: threading.Event) -> Source:
     from edgeform_runtime.stages.capture.mqtt import MqttSource
 
@@ -91,6 +98,7 @@ _SOURCES: Dict[type, Callable[[Any, Place, threading.Event], Source]] = {
     ImageDirectory: _directory,
     VideoFile: _video_file,
     VideoStream: _video_stream,
+    V4l2: _v4l2,
     Mqtt: _mqtt,
     Modbus: _modbus,
     TextLines: _lines,

@@ -16,6 +16,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 from support.runtime import SCENES, a_pipeline_file, running, some_stages
 
+from edgeform_runtime import model
+from edgeform_runtime.errors import PipelineInvalid
+
 LOUD = "loud"
 
 
@@ -141,10 +144,11 @@ def test_series_that_the_model_does_not_take_are_refused_when_it_is_loaded(prefi
     a_sensor_model(prefix, rows=8, columns=2)
     capture = {"kind": "modbus", "host": "127.0.0.1", "address": 0, "count": 3, "window": 8}
     stages = some_stages(capture=capture, preprocess=[{"kind": "layout", "order": "ntc"}])
-    path = prefix.put_pipeline(a_pipeline_file(stages=stages))
-    with running(prefix, path, wait=False) as daemon:
-        assert daemon.process.wait(30) == 3
-        assert "the model takes float32[1, 8, 2]" in daemon.log_path.read_text()
+    file = a_pipeline_file(stages=stages)
+    with pytest.raises(
+        PipelineInvalid, match=r"is float32\[1, 8, 3\], the model takes float32\[1, 8, 2\]"
+    ):
+        model.load(str(prefix.path), file)
 
 
 def test_texts_posted_to_a_pipeline_for_pictures_fail_alone(daemon):

@@ -14,7 +14,7 @@ from support.mosquitto import free_port
 from support.sources import Heard, listening, quick_backoff
 
 from edgeform_runtime.errors import PipelineInvalid
-from edgeform_runtime.pipeline.capture import VideoFile, VideoStream
+from edgeform_runtime.pipeline.capture import V4l2, VideoFile, VideoStream
 from edgeform_runtime.stages import preprocess
 from edgeform_runtime.stages.capture.following import SourceLost
 from edgeform_runtime.stages.capture.video import VideoSource, address_of
@@ -265,3 +265,37 @@ def test_a_closure_without_pyav_is_refused_with_its_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(PipelineInvalid, match=r"capture video_file needs the package av"):
         source(video_file())
+
+
+def v4l2(path, **changes):
+    fields = {"path": str(path), "width": 640, "height": 480, "format": "mjpeg", "fps": 0.0}
+    return V4l2(**(fields | {"timeout_s": 3.0} | changes))
+
+
+def test_a_camera_that_is_not_there_or_no_camera_is_a_loss_and_tried_again(tmp_path):
+    (tmp_path / "video9").write_bytes(b"no camera")
+    for path, words in ((tmp_path / "video8", "No such file"), (tmp_path / "video9", "video9")):
+        stop = threading.Event()
+        with listening(source(v4l2(path), stop=stop), stop) as at_work:
+            at_work.until(lambda heard=at_work.heard: len(heard.losses) >= 2, "losses")
+            assert set(at_work.heard.reasons()) == {"unreachable"}
+            assert words in at_work.heard.losses[0][1]
+
+
+def test_ffmpeg_of_the_closure_knows_video4linux():
+    assert any("v4l2" in name.split(",") for name in av.formats_available)
+
+
+def test_a_camera_that_takes_another_size_is_an_error_and_not_another_picture():
+    with pytest.raises(SourceLost, match="gives 320x240, not 640x480"):
+        source(v4l2("/dev/video0"))._check_size(320, 240)
+
+
+@pytest.mark.skipif(
+    not Path("/dev/video0").exists(), reason="no camera: this kernel has no /dev/video0"
+)
+def test_pictures_of_a_real_camera():
+    stop = threading.Event()
+    stage = v4l2("/dev/video0", format="yuyv422")
+    with listening(source(stage, stop=stop), stop, stops_in_s=5.0) as at_work:
+        assert preprocess.decode(at_work.wait_for(1)[0].content).shape == (480, 640, 3)

@@ -1,4 +1,4 @@
-"""Pictures of a video file or a network stream (RTSP, HTTP), decoded by PyAV (FFmpeg).
+"""Pictures of a video file, a network stream (RTSP, HTTP) or a camera (V4L2), decoded by PyAV (FFmpeg).
 
 Frames go on as PPM files of RGB pixels. FFmpeg may open what the stage names and nothing else: a playlist
 that points at files of the device is refused by its protocol list.
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from edgeform_runtime.errors import PipelineInvalid
 from edgeform_runtime.frames import Frame
 from edgeform_runtime.logs import log
-from edgeform_runtime.pipeline.capture import VideoFile, VideoStream
+from edgeform_runtime.pipeline.capture import V4l2, VideoFile, VideoStream
 from edgeform_runtime.stages.capture.following import (
     Backoff,
     FrameMaker,
@@ -24,11 +24,14 @@ from edgeform_runtime.stages.capture.following import (
 from edgeform_runtime.stages.content import ppm_of
 from edgeform_runtime.stages.contract import Notices
 
+VideoStage = Union[VideoFile, VideoStream, V4l2]
 MAX_PIXELS = 32_000_000
 FILE_PROTOCOLS = "file"
 STREAM_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,httpproxy"
 MAX_BROKEN = 100
 """So many broken packets one after the other are a lost stream, not a scratch."""
+
+_KINDS = {VideoFile: "video_file", VideoStream: "video_stream", V4l2: "v4l2"}
 
 
 class VideoSource:
@@ -43,7 +46,7 @@ class VideoSource:
 
     def __init__(
         self,
-        stage: Union[VideoFile, VideoStream],
+        stage: VideoStage,
         prefix: str,
         stop: threading.Event,
         *,
@@ -53,15 +56,16 @@ class VideoSource:
         try:
             import av  # noqa: PLC0415 - 34 MB that only this stage needs
         except ImportError as exc:
-            raise package_missing(
-                "video_file" if isinstance(stage, VideoFile) else "video_stream", "av"
-            ) from exc
+            raise package_missing(_KINDS[type(stage)], "av") from exc
         self._av: Any = av
         self._stage, self._stop = stage, stop
         self._backoff = backoff or Backoff()
         self._password = password
         if isinstance(stage, VideoFile):
             self._address = "file:" + os.path.abspath(os.path.join(prefix, stage.path))
+            self._name = os.path.basename(stage.path)
+        elif isinstance(stage, V4l2):
+            self._address = os.path.join(prefix, stage.path)
             self._name = os.path.basename(stage.path)
         else:
             self._address = address_of(stage.url, stage.username, password)
@@ -121,15 +125,21 @@ class VideoSource:
     def _open(self) -> Any:
         stage = self._stage
         options: Dict[str, str] = {"protocol_whitelist": FILE_PROTOCOLS}
-        timeout_s = 10.0
-        if isinstance(stage, VideoStream):
+        timeout_s, form = 10.0, None
+        if isinstance(stage, V4l2):
+            # Source of the options: FFmpeg's documentation of devices, 3.20 video4linux2.
+            options = {"video_size": f"{stage.width}x{stage.height}", "input_format": stage.format}
+            timeout_s, form = stage.timeout_s, "v4l2"
+        elif isinstance(stage, VideoStream):
             timeout_s = stage.timeout_s
             options = {"protocol_whitelist": STREAM_PROTOCOLS}
             if stage.url.startswith("rtsp"):
                 # What came while the stream was probed is old by then; over HTTP it may be a whole film.
                 options.update(rtsp_transport=stage.transport, fflags="nobuffer")
         try:
-            container = self._av.open(self._address, options=options, timeout=timeout_s)
+            container = self._av.open(
+                self._address, format=form, options=options, timeout=timeout_s
+            )
         except (self._av.error.FFmpegError, OSError, ValueError) as exc:
             # The exception's text may hold the address with its password; it is cleaned, and no cause kept.
             raise SourceLost("unreachable", f"{self._name}: {self._safe(exc)}") from None
@@ -153,11 +163,19 @@ class VideoSource:
                     raise SourceLost("corrupt", f"{broken} broken packets in a row") from None
                 continue
             for picture in pictures:
+                self._check_size(picture.width, picture.height)
                 if picture.width * picture.height > MAX_PIXELS:
                     notices.failed("too_large")
                 elif pace.is_wanted(picture.time):
                     yield ppm_of(picture.to_ndarray(format="rgb24"))
             yield None
+
+    def _check_size(self, width: int, height: int) -> None:
+        """A driver that cannot do a size takes another one in silence, and the model sees another picture."""
+        stage = self._stage
+        if isinstance(stage, V4l2) and (width, height) != (stage.width, stage.height):
+            asked = f"{stage.width}x{stage.height}"
+            raise SourceLost("size", f"{self._name} gives {width}x{height}, not {asked}")
 
     def _safe(self, exc: BaseException) -> str:
         """The error without the password."""
@@ -170,7 +188,7 @@ class VideoSource:
 class Pace:
     """Chooses frames for at most `fps` a second by their own time, and plays a file in real time."""
 
-    def __init__(self, stage: Union[VideoFile, VideoStream], stop: threading.Event) -> None:
+    def __init__(self, stage: VideoStage, stop: threading.Event) -> None:
         self._step_s = 1.0 / stage.fps if stage.fps else 0.0
         self._is_real = isinstance(stage, VideoFile) and stage.pace == "real"
         self._stop = stop
