@@ -81,7 +81,9 @@ class Workers:
             )
             for stage, sink in zip(stages.actions, sinks)
         ]
-        self._reporters = [reporter_of(stage, place) for stage in stages.reports]
+        self._reporters = [
+            reporter_of(stage, place, number) for number, stage in enumerate(stages.reports)
+        ]
         self._source = None
         if not is_pushed(stages.capture):
             self._source = source_of(stages.capture, place, self._stop_capture)
@@ -148,6 +150,7 @@ class Workers:
                 action.lane.close(max(LANE_CLOSE_S, deadline - time.monotonic()))
         for reporter in self._reporters:
             reporter.write()
+            reporter.close(max(LANE_CLOSE_S, deadline - time.monotonic()))
 
     def stuck_for(self) -> float:
         """Seconds by which the inference under way is over its time; 0 while all is well."""

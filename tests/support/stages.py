@@ -34,7 +34,7 @@ from edgeform.domain.stages.preprocess import (
     Window,
     ZScore,
 )
-from edgeform.domain.stages.report import ReportLines
+from edgeform.domain.stages.report import ReportAws, ReportAzure, ReportLines, ReportMqtt
 
 CAPTURE = (
     (ImageDirectory(path="in"), {"path"}),
@@ -73,7 +73,12 @@ ACTION = (
     (Webhook(url="https://alerts.example/x"), {"url"}),
     (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
 )
-REPORT = ((ReportLines(), set()),)
+REPORT = (
+    (ReportLines(), set()),
+    (ReportMqtt(broker=Broker(host="broker.example")), {"broker"}),
+    (ReportAws(broker=Broker(host="broker.example")), {"broker"}),
+    (ReportAzure(broker=Broker(host="broker.example")), {"broker"}),
+)
 BY_STAGE = {
     "capture": CAPTURE,
     "preprocess": PREPROCESS,

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, T
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Frame, Inferred
+from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.secrets import Secrets
 
 
@@ -23,6 +24,10 @@ class Place:
     site: str = ""
     device: str = ""
     secrets: Secrets = field(default_factory=lambda: Secrets((), ""))
+    generation: int = 0
+    generation_digest: str = ""
+    model_ref: str = ""
+    metrics: Optional[Metrics] = None
 
 
 class Refused(RuntimeFault):
@@ -105,3 +110,6 @@ class Reporter(Protocol):
 
     def write(self) -> None:
         """Tell about the period that ends now, and begin the next."""
+
+    def close(self, timeout_s: float) -> None:
+        """Send what can be sent in that time, and give up what is kept open."""

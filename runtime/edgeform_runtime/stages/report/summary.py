@@ -33,6 +33,9 @@ class SummaryLines:
             if len(self._walls) < MAX_KEPT:
                 self._walls.append(inferred.seconds["infer"])
 
+    def close(self, timeout_s: float) -> None:
+        """Nothing is kept open."""
+
     def write(self) -> None:
         """Write the period's line and start the next period."""
         with self._lock:
