@@ -1,13 +1,15 @@
-"""What stages demand of each other: rules that fit the results, secrets that the pipeline names."""
+"""What stages demand of each other: steps in order, rules for the results, secrets that are listed."""
 
 from collections.abc import Iterator
 
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.pipeline import Pipeline, operator_json
 from edgeform.domain.stages.action import MqttPublish, Webhook
 from edgeform.domain.stages.broker import Broker
+from edgeform.domain.stages.capture import Mqtt, VideoStream
 from edgeform.spec import codes_site as ef
 from edgeform.spec.codes import Code
 from edgeform.spec.nodes import Path
+from edgeform_wire import edges
 from edgeform_wire.rules import VOCABULARIES, RuleError, parse
 
 
@@ -26,12 +28,29 @@ def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
             yield from _unnamed(pipeline, where, named)
         elif isinstance(action, MqttPublish):
             yield from _unnamed(pipeline, (*where, "broker"), _secrets(action.broker))
+    yield from _of_capture(pipeline)
     for number, report in enumerate(pipeline.report):
         broker = getattr(report, "broker", None)
         if isinstance(broker, Broker):
             yield from _unnamed(
                 pipeline, ("report", number, report.kind, "broker"), _secrets(broker)
             )
+
+
+def _of_capture(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    step, sentence = edges.problem(
+        operator_json(pipeline.capture),
+        [operator_json(step) for step in pipeline.preprocess],
+        pipeline.postprocess.kind,
+    )
+    if sentence:
+        yield ef.STAGES_DO_NOT_FIT, ("preprocess", step), f"{sentence}.", ""
+    if isinstance(pipeline.capture, Mqtt):
+        where: Path = ("capture", "mqtt", "broker")
+        yield from _unnamed(pipeline, where, _secrets(pipeline.capture.broker))
+    elif isinstance(pipeline.capture, VideoStream):
+        named = {"password_secret": pipeline.capture.password_secret}
+        yield from _unnamed(pipeline, ("capture", "video_stream"), named)
 
 
 def _secrets(broker: Broker) -> dict[str, str | None]:

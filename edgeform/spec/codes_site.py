@@ -162,6 +162,14 @@ WHICH_ROLLOUT = Code(
     cause="`rollout` is missing in the Site.",
     example="rollout: careful     # in the Site's spec",
 )
+STAGES_DO_NOT_FIT = Code(
+    code="EF2022",
+    summary="Stages do not fit",
+    text="Each stage takes what the one before it gives: a picture, audio, a series of numbers or text.",
+    cause="A step for another kind of input, steps in the wrong order, or audio of another rate.",
+    example="capture: {audio: {rate_hz: 16000}}\npreprocess: [{resize: ...}]      # no picture\n"
+    "preprocess: [{log_mel: {}}, {layout: {order: n1tc}}]",
+)
 BAD_RULE = Code(
     code="EF2030",
     summary="Rule cannot be read",
@@ -200,6 +208,7 @@ ALL = (
     SAME_PORT,
     UNFIT_AFTER_MERGE,
     WHICH_ROLLOUT,
+    STAGES_DO_NOT_FIT,
     BAD_RULE,
     SECRET_NOT_LISTED,
 )

@@ -75,6 +75,11 @@ class BoundedQueue(Generic[T]):
             self._on_drop(dropped)
         return dropped is not item
 
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Whether there is room for one more, waiting that long for it; also when the queue is closed."""
+        with self._changed:
+            return self._changed.wait_for(self._has_room, timeout_s)
+
     def get(self, timeout_s: float) -> Optional[T]:
         """The item that waits longest; None when none came in time or the queue is closed and empty."""
         with self._changed:

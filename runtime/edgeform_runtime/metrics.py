@@ -91,6 +91,8 @@ class Metrics:
         self.inferred = Counter("edgeform_frames_inferred_total", "Frames that got a result.")
         self.dropped = Counter("edgeform_frames_dropped_total", "Frames dropped, by reason.")
         self.failed = Counter("edgeform_frames_failed_total", "Frames without a result, by reason.")
+        self.source = Counter("edgeform_capture_source_up", "1 while the source is there.", "gauge")
+        self.lost = Counter("edgeform_capture_lost_total", "Times the source went away, by reason.")
         self.actions = Counter("edgeform_actions_total", "Actions by kind and outcome.")
         self.reports = Counter("edgeform_reports_total", "Reports by kind and outcome.")
         self.egress = Counter("edgeform_egress_bytes_total", "Payload sent, by kind.")

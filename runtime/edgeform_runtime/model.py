@@ -15,12 +15,11 @@ import numpy as np
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
-from edgeform_runtime.errors import InferenceFailed, ModelRefused, PipelineInvalid
+from edgeform_runtime.errors import FrameError, InferenceFailed, ModelRefused, PipelineInvalid
 from edgeform_runtime.pipeline import Stages, stages_of
-from edgeform_runtime.pipeline.preprocess import Resize
-from edgeform_runtime.stages import preprocess
 from edgeform_runtime.stages.contract import Postprocessor, Seen
 from edgeform_runtime.stages.postprocessors import postprocessor_of
+from edgeform_runtime.stages.preparation import Preparation, preparation_of
 from edgeform_wire.pipeline import PipelineFile
 
 AVERAGE_WEIGHT = 0.25
@@ -45,7 +44,9 @@ class LoadedModel:
         engine: Engine,
         session: Session,
         postprocessor: Postprocessor,
+        preparation: Preparation,
     ) -> None:
+        self.preparation = preparation
         self.file = file
         self.stages = stages
         self.engine = engine
@@ -100,10 +101,13 @@ class LoadedModel:
             FrameError: the file cannot be decoded.
         """
         spec = self.session.inputs[0]
-        frame = preprocess.decode(content)
-        tensor = preprocess.apply(frame, self.stages.preprocess)
-        height, width = frame.shape[:2]
-        return Seen(feeds={spec.name: _as_input(tensor, spec)}, frame_px=(width, height))
+        prepared = self.preparation.prepare(content)
+        return Seen(
+            feeds={spec.name: _as_input(prepared.tensor, spec)},
+            frame_px=prepared.frame_px,
+            text=prepared.text,
+            spans=prepared.spans,
+        )
 
     def result(self, answer: Answer, seen: Seen) -> Dict[str, Any]:
         return self.postprocessor.result(answer.outputs, seen)
@@ -138,9 +142,10 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
             provider=stages.engine.provider,
         ),
     )
-    _check_edge(stages, session)
+    preparation = preparation_of(stages, tree)
+    _check_edge(preparation, session)
     postprocessor = postprocessor_of(stages, tree, session.outputs)
-    return LoadedModel(file, stages, engine, session, postprocessor)
+    return LoadedModel(file, stages, engine, session, postprocessor, preparation)
 
 
 def inside(prefix: str, path: str, what: str) -> str:
@@ -170,19 +175,19 @@ def _entry(tree: str, extensions: Tuple[str, ...]) -> str:
     raise ModelRefused(f"no model{extensions[0]} in the model artifact")
 
 
-def _check_edge(stages: Stages, session: Session) -> None:
-    """Run a black frame through preprocessing and compare what comes out with what the model takes."""
+def _check_edge(preparation: Preparation, session: Session) -> None:
+    """Run an empty input through preprocessing and compare what comes out with what the model takes."""
     if len(session.inputs) != 1:
         names = ", ".join(spec.name for spec in session.inputs)
         raise PipelineInvalid(
             f"the model has {len(session.inputs)} inputs ({names}); a frame fills one"
         )
-    if not any(isinstance(step, Resize) for step in stages.preprocess):
-        return
-    black = np.zeros((48, 64, 3), np.uint8)
-    tensor = preprocess.apply(black, stages.preprocess)
     try:
-        _as_input(tensor, session.inputs[0])
+        tensor = preparation.sample()
+        if tensor is not None:
+            _as_input(tensor, session.inputs[0])
+    except FrameError as exc:
+        raise PipelineInvalid(f"preprocess does not fit the capture: {exc.summary}") from exc
     except InferenceFailed as exc:
         raise PipelineInvalid(f"preprocess does not fit the model: {exc.summary}") from exc
 
@@ -190,6 +195,8 @@ def _check_edge(stages: Stages, session: Session) -> None:
 def _as_input(tensor: Array, spec: TensorSpec) -> Array:
     if tensor.dtype == np.uint8 and spec.dtype in ("float32", "float16"):
         tensor = tensor.astype(spec.dtype)
+    elif tensor.dtype == np.int64 and spec.dtype == "int32":
+        tensor = tensor.astype(np.int32)  # token numbers are below 2^31
     elif tensor.dtype == np.float32 and spec.dtype == "float16":
         tensor = tensor.astype(np.float16)
     check_feeds((spec,), {spec.name: tensor})

@@ -19,10 +19,10 @@ from edgeform_runtime.pipeline.capture import Capture
 from edgeform_runtime.slots import LIVE, Slots
 from edgeform_runtime.stages.action.gate import Gate
 from edgeform_runtime.stages.action.lane import Lane
-from edgeform_runtime.stages.contract import Place, Reporter, Sink
+from edgeform_runtime.stages.contract import Notices, Place, Reporter, Sink
 from edgeform_runtime.stages.reporters import reporter_of
 from edgeform_runtime.stages.sinks import delivery_of, sink_of
-from edgeform_runtime.stages.sources import is_pushed, source_of
+from edgeform_runtime.stages.sources import is_lazy, is_pushed, source_of
 
 POLL_S = 0.5
 ACT_QUEUE = 2
@@ -84,6 +84,9 @@ class Workers:
         self._reporters = [
             reporter_of(stage, place, number) for number, stage in enumerate(stages.reports)
         ]
+        self._source = None
+        if not is_pushed(stages.capture):
+            self._source = source_of(stages.capture, place, self._stop_capture)
         self._threads: List[threading.Thread] = []
 
     @property
@@ -96,7 +99,7 @@ class Workers:
 
     def start(self) -> None:
         bodies = [("infer", self._infer), ("act", self._act)]
-        if not is_pushed(self._stages.capture):
+        if self._source is not None:
             bodies.insert(0, ("capture", self._capture))
         bodies += [("report", self._reporting(reporter)) for reporter in self._reporters]
         for name, body in bodies:
@@ -175,14 +178,42 @@ class Workers:
                 self._stopped.wait(0.1 * 2 ** len(crashes))
 
     def _capture(self) -> None:
-        source = source_of(self._stages.capture, self._place, self._stop_capture)
-        for frame in source.frames(self._capture_failed):
-            self._metrics.captured.add()
-            self.to_infer.put(self._counted(frame))
+        if self._source is None:
+            return
+        notices = Notices(failed=self._capture_failed, lost=self._lost, found=self._found)
+        frames = self._source.frames(notices)
+        try:
+            while self._has_room():
+                frame = next(frames, None)
+                if frame is None:
+                    return
+                self._metrics.captured.add()
+                self.to_infer.put(self._counted(frame))
+        finally:
+            close = getattr(frames, "close", None)
+            if close is not None:
+                close()
+
+    def _has_room(self) -> bool:
+        """Whether to ask the source for a frame; a lazy one is asked only when it will be wanted."""
+        if is_lazy(self._stages.capture):
+            while not self._stop_capture.is_set() and not self.to_infer.wait_for_room(POLL_S):
+                pass
+        return not self._stop_capture.is_set()
 
     def _capture_failed(self, reason: str) -> None:
         self._metrics.captured.add()
         self._metrics.failed.add(reason=reason)
+
+    def _lost(self, reason: str, sentence: str) -> None:
+        self._metrics.source.set(0.0)
+        self._metrics.lost.add(reason=reason)
+        self._on_error(f"capture: {sentence}")
+        log("warning", "capture_lost", reason=reason, detail=sentence)
+
+    def _found(self) -> None:
+        self._metrics.source.set(1.0)
+        log("info", "capture_found")
 
     def _infer(self) -> None:
         while not self._stopped.is_set():

@@ -2,7 +2,18 @@
 
 from edgeform.domain.stages.action import MqttPublish, StoreLocally, Webhook
 from edgeform.domain.stages.broker import Broker
-from edgeform.domain.stages.capture import HttpPush, ImageDirectory
+from edgeform.domain.stages.capture import (
+    Audio,
+    HttpPush,
+    ImageDirectory,
+    Modbus,
+    Mqtt,
+    Serial,
+    TextLines,
+    V4l2,
+    VideoFile,
+    VideoStream,
+)
 from edgeform.domain.stages.postprocess import (
     Anchors,
     Anomaly,
@@ -11,15 +22,43 @@ from edgeform.domain.stages.postprocess import (
     Threshold,
     Yolov8,
 )
-from edgeform.domain.stages.preprocess import Colour, Layout, Normalise, Resize
+from edgeform.domain.stages.preprocess import (
+    AudioFrames,
+    Colour,
+    Crop,
+    Layout,
+    LogMel,
+    Normalise,
+    Resize,
+    Tokenise,
+    Window,
+    ZScore,
+)
 from edgeform.domain.stages.report import ReportAws, ReportAzure, ReportLines, ReportMqtt
 
-CAPTURE = ((ImageDirectory(path="in"), {"path"}), (HttpPush(), set()))
+CAPTURE = (
+    (ImageDirectory(path="in"), {"path"}),
+    (HttpPush(), set()),
+    (VideoFile(path="film.mp4"), {"path"}),
+    (VideoStream(url="rtsp://10.0.0.9/main"), {"url"}),
+    (Mqtt(broker=Broker(host="broker"), topic="line/3/camera"), {"broker", "topic"}),
+    (Modbus(host="plc-1", address=40), {"host", "address"}),
+    (TextLines(path="messages.log"), {"path"}),
+    (Serial(path="/dev/ttyUSB0"), {"path"}),
+    (Audio(), set()),
+    (V4l2(), set()),
+)
 PREPROCESS = (
     (Resize(width=4, height=5), {"width", "height"}),
     (Colour(to="grey"), {"to"}),
     (Normalise(), set()),
     (Layout(), set()),
+    (Crop(width=4, height=5), {"width", "height"}),
+    (AudioFrames(length=400, hop=160), {"length", "hop"}),
+    (LogMel(), set()),
+    (Window(length=64), {"length"}),
+    (ZScore(), set()),
+    (Tokenise(vocabulary="vocabulary.txt", length=32), {"vocabulary", "length"}),
 )
 POSTPROCESS = (
     (Classify(), set()),

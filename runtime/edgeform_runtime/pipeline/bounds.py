@@ -21,3 +21,27 @@ def among(value: str, choices: Tuple[str, ...], what: str) -> str:
     if value not in choices:
         raise WireError(f"{what}: {value!r} is none of {', '.join(choices)}")
     return value
+
+
+def above(value: float, limit: float, what: str) -> float:
+    if not value > limit:
+        raise WireError(f"{what}: {value} is not more than {limit}")
+    return value
+
+
+def between(value: float, minimum: float, maximum: float, what: str) -> float:
+    if not minimum <= value <= maximum:
+        raise WireError(f"{what}: {value} is not from {minimum:g} to {maximum:g}")
+    return value
+
+
+def at_most(value: int, maximum: int, what: str) -> int:
+    if value > maximum:
+        raise WireError(f"{what}: {value} is more than {maximum}")
+    return value
+
+
+def one_of(value: int, choices: Tuple[int, ...], what: str) -> int:
+    if value not in choices:
+        raise WireError(f"{what}: {value} is none of {', '.join(map(str, choices))}")
+    return value

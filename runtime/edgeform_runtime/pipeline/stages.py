@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
 from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 from edgeform_wire.rules import VOCABULARIES, RuleError, Vocabulary, parse
@@ -55,7 +56,7 @@ def _stages(value: Dict[str, Any]) -> Stages:
     fields.done()
     for number, stage in enumerate(found.actions):
         _check_rule(f"stages.action[{number}].when", stage.trigger.when, found.vocabulary)
-    preprocess.check_order(found.preprocess)
+    _check_edges(value)
     return found
 
 
@@ -65,6 +66,13 @@ def _check_rule(where: str, rule: Optional[str], vocabulary: Vocabulary) -> None
             parse(rule, vocabulary)
     except RuleError as exc:
         raise WireError(f"{where}: {exc}") from exc
+
+
+def _check_edges(value: Dict[str, Any]) -> None:
+    steps = value.get("preprocess", [])
+    number, sentence = edges.problem(value["capture"], steps, value["postprocess"]["kind"])
+    if sentence:
+        raise WireError(f"stages.preprocess[{number}]: {sentence}")
 
 
 def _operators(

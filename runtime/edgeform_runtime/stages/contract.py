@@ -37,6 +37,20 @@ class Refused(RuntimeFault):
 
 
 @dataclass(frozen=True)
+class Notices:
+    """What a source tells beside its frames.
+
+    Args:
+        failed: an input was there and could not be taken (one word). lost: the source went away (one
+            word, and a sentence). found: it is there, for the first time or again.
+    """
+
+    failed: Callable[[str], None]
+    lost: Callable[[str, str], None]
+    found: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Seen:
     """What the model was shown, for those that must lead its answer back to where it came from.
 
@@ -55,8 +69,8 @@ class Seen:
 class Source(Protocol):
     """Yields frames on a thread of its own until it is told to stop."""
 
-    def frames(self, on_failure: Callable[[str], None]) -> Iterator[Frame]:
-        """Frames until the stop event; `on_failure` gets one word for each input that was lost."""
+    def frames(self, notices: Notices) -> Iterator[Frame]:
+        """Frames until the stop event; what goes wrong meanwhile is told, never raised."""
 
 
 class Postprocessor(Protocol):

@@ -13,7 +13,15 @@ from PIL import Image, UnidentifiedImageError
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.errors import FrameError
-from edgeform_runtime.pipeline.preprocess import Colour, Layout, Normalise, Preprocess, Resize
+from edgeform_runtime.pipeline.preprocess import (
+    Colour,
+    Crop,
+    Layout,
+    Normalise,
+    Preprocess,
+    Resize,
+)
+from edgeform_runtime.stages.content import pixels_of_ppm
 
 MAX_ENCODED_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 32_000_000  # 96 MB as RGB; the largest common sensor that is not stitched has 20 MP
@@ -33,6 +41,11 @@ def decode(content: bytes) -> Array:
         raise FrameError(
             f"frame of {len(content)} bytes, more than {MAX_ENCODED_BYTES}", "too_large"
         )
+    pixels = pixels_of_ppm(content)
+    if pixels.size:
+        if pixels.size // 3 > MAX_PIXELS:
+            raise FrameError(f"frame of more than {MAX_PIXELS} pixels", "too_large")
+        return pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -70,6 +83,8 @@ def apply(frame: Array, steps: Tuple[Preprocess, ...]) -> Array:
     for step in steps:
         if isinstance(step, Resize):
             frame = resize(frame, step)
+        elif isinstance(step, Crop):
+            frame = crop(frame, step)
         elif isinstance(step, Colour):
             frame = recolour(frame, colour, step.to)
             colour = step.to
@@ -78,8 +93,25 @@ def apply(frame: Array, steps: Tuple[Preprocess, ...]) -> Array:
         elif isinstance(step, Layout):
             frame = arrange(frame, step.order)
         else:
-            raise AssertionError(step)  # noqa: TRY004 - the union has no other member
+            raise AssertionError(step)  # noqa: TRY004 - the edges were checked: nothing else gets here
     return np.ascontiguousarray(frame)
+
+
+def crop(frame: Array, step: Crop) -> Array:
+    """The rectangle of the frame; in the middle (rounded to the upper left) where no corner is given.
+
+    Raises:
+        FrameError: it does not lie in the frame.
+    """
+    height, width = frame.shape[:2]
+    left = (width - step.width) // 2 if step.left is None else step.left
+    top = (height - step.height) // 2 if step.top is None else step.top
+    if min(left, top) < 0 or left + step.width > width or top + step.height > height:
+        raise FrameError(
+            f"crop of {step.width}x{step.height} at {left},{top} is not in a frame of {width}x{height}",
+            "too_small",
+        )
+    return frame[top : top + step.height, left : left + step.width]
 
 
 def resize(frame: Array, step: Resize) -> Array:

@@ -120,8 +120,11 @@ def _site_choices(stage):
             "bilinear-aa",
         ),
         ({"preprocess": [{"kind": "normalise", "std": [0.0]}]}, "std"),
-        ({"preprocess": [{"kind": "layout"}, {"kind": "colour", "to": "grey"}]}, "come first"),
-        ({"preprocess": [{"kind": "layout"}, {"kind": "layout"}]}, "twice"),
+        (
+            {"preprocess": [{"kind": "layout"}, {"kind": "colour", "to": "grey"}]},
+            r"preprocess\[1\]: colour takes a picture",
+        ),
+        ({"preprocess": [{"kind": "layout"}, {"kind": "layout"}]}, "a finished tensor"),
         ({"infer": {"when_full": "panic"}}, "when_full"),
         ({"infer": {"queue": 0}}, "queue"),
         ({"postprocess": {"kind": "classify", "labels": "../labels.txt"}}, "grammar"),

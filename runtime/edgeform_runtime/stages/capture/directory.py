@@ -10,6 +10,7 @@ from typing import Callable, Iterator, List, Optional, Set
 from edgeform_runtime.frames import Frame
 from edgeform_runtime.logs import log
 from edgeform_runtime.pipeline.capture import ImageDirectory
+from edgeform_runtime.stages.contract import Notices
 from edgeform_runtime.stages.preprocess import MAX_ENCODED_BYTES
 
 EMPTY_WAIT_S = 0.2
@@ -31,8 +32,8 @@ class DirectorySource:
         self._lock = threading.Lock()
         self._is_missing = False
 
-    def frames(self, on_failure: Callable[[str], None]) -> Iterator[Frame]:
-        """Frames until the stop event; `on_failure` gets one word per file that cannot be read."""
+    def frames(self, notices: Notices) -> Iterator[Frame]:
+        """Frames until the stop event."""
         sequence = 0
         names: List[str] = []
         while not self._stop.is_set():
@@ -42,7 +43,7 @@ class DirectorySource:
                     self._stop.wait(MISSING_WAIT_S if self._is_missing else EMPTY_WAIT_S)
                     continue
             name = names.pop(0)
-            content = self._read(name, on_failure)
+            content = self._read(name, notices)
             if content is None:
                 continue
             sequence += 1
@@ -70,7 +71,7 @@ class DirectorySource:
         names = fnmatch.filter(found, self._stage.pattern)
         return sorted(n for n in names if n not in taken and not n.startswith("."))
 
-    def _read(self, name: str, on_failure: Callable[[str], None]) -> Optional[bytes]:
+    def _read(self, name: str, notices: Notices) -> Optional[bytes]:
         path = os.path.join(self._path, name)
         try:
             # A pipe or a device that someone put there must not block the capture thread.
@@ -90,7 +91,7 @@ class DirectorySource:
         except OSError:
             reason = "unreadable"
         log("warning", "capture_failed", name=name, reason=reason)
-        on_failure(reason)
+        notices.failed(reason)
         self._stop.wait(max(self._stage.interval_s, EMPTY_WAIT_S))
         return None
 
