@@ -1,30 +1,24 @@
 """`edgeform drift`: what moved on devices since they confirmed what they run."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from edgeform.cli.asking import call_the_roll, split_words
+from edgeform.cli.drift_looking import compared_all, look
 from edgeform.cli.drifting import Schedule, recheck, show_kept, tell_others, telling, write_schedule
-from edgeform.cli.fleet import observe, open_fleet
+from edgeform.cli.fleet import open_fleet
 from edgeform.cli.options import output_option, select_option
-from edgeform.cli.planning import look_and_plan, open_resolver, want
+from edgeform.cli.planning import open_resolver
 from edgeform.cli.talking import talk
-from edgeform.cli.workspace import Workspace, find_workspace, now
+from edgeform.cli.workspace import find_workspace, now
 from edgeform.domain.names import short
-from edgeform.domain.observed import Observation
-from edgeform.drift.compare import Compared, Word, compare
+from edgeform.drift.compare import Compared, Word
 from edgeform.emit.ci_files import drift_alerts
 from edgeform.errors import CHANGES_PRESENT, Incomplete, NeedsHands, UsageError, worst_of
-from edgeform.events import Listener
-from edgeform.plan import DevicePlan
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
-from edgeform.transport.base import Transport
-from edgeform_wire import receipt
-from edgeform_wire.errors import WireError
 
 COLUMNS = (
     Column(title="DEVICE"),
@@ -122,12 +116,8 @@ def command(
             roll = call_the_roll(str(workspace.site_dir), chosen, listener)
             return worst_of(show_kept(roll, transport, output))
     with talk() as listener, open_fleet() as transport:
-        observations, planned, name = _look(workspace, transport, chosen, listener, verify)
-        remembered = _remembered(workspace, name, observations)
-        found = [
-            compare(seen, planned.get(device), remembered.get(device))
-            for device, seen in observations.items()
-        ]
+        observations, planned, name = look(workspace, transport, chosen, listener, verify)
+        found = compared_all(workspace, name, observations, planned)
         if goldens:
             roll = call_the_roll(str(workspace.site_dir), chosen, listener)
             found = recheck(roll, transport, found, goldens, now().date())
@@ -167,49 +157,6 @@ def _passed_on(
     words += [word for hook in webhooks for word in ("--webhook", hook)]
     words += ["--textfile", str(textfile.resolve())] if textfile is not None else []
     return tuple(words)
-
-
-def _look(
-    workspace: Workspace,
-    transport: Transport,
-    selectors: tuple[str, ...],
-    listener: Listener,
-    verify: str,
-) -> tuple[Mapping[str, Observation], Mapping[str, DevicePlan], str]:
-    """Observations, what a plan would do, and the site's name; no lock, no plan."""
-    if not workspace.lock_file.exists():
-        click.echo("no lock: what is pending cannot be said. Make one: edgeform lock", err=True)
-        roll = call_the_roll(str(workspace.site_dir), selectors, listener)
-        seen = observe(transport, roll.devices, roll.targets, listener, verify=verify)
-        return seen, {}, roll.site.name
-    wanted = want(workspace, listener)
-    looked = look_and_plan(wanted, transport, selectors, listener, verify=verify)
-    planned = {device.device: device for device in looked.plan.devices}
-    return looked.observations, planned, wanted.site.name
-
-
-def _remembered(
-    workspace: Workspace, site: str, observations: Mapping[str, Observation]
-) -> dict[str, str]:
-    """The digest that each device's newest archived receipt confirms, if no newer receipt waits there."""
-    if not (workspace.state_dir / "journal.db").exists():
-        return {}
-    found = {}
-    with workspace.journal() as journal:
-        for device, seen in observations.items():
-            lines = journal.receipts(site, device)
-            newest = getattr(seen, "last_receipt", 0)
-            if not lines or newest != journal.last_receipt(site, device):
-                continue
-            for entry in reversed(lines):
-                try:
-                    decoded = receipt.decode_line(entry).receipt
-                except WireError:
-                    break
-                if decoded.result == "committed":
-                    found[device] = decoded.digest
-                    break
-    return found
 
 
 def _codes(one: Compared) -> list[int]:

@@ -79,6 +79,13 @@ def test_what_was_read_in_the_pull_request_is_what_runs_after_the_merge(life):
         again = run_github("apply", root, site="site", table=table, variables=variables)
         assert again.code == 6, again.output
         assert "the plan was made for" in again.output
+        page = life.folder / "fleet.html"
+        assert life.run("receipts", "here-1", "--export").code == 0
+        assert life.run("report", "--out", str(page)).code == 0
+        told = page.read_text()
+        for said in ("healthy", "committed", f"{merged[:10]} A", "unbroken chains", "polyline"):
+            assert said in told, said
+
         # Every check of every device, golden inputs and provider among them, and nothing is found.
         looked = life.run("drift", "here-1", "--goldens", "100", "--json")
         assert looked.code == 0, looked.err
