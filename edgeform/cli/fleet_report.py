@@ -1,31 +1,24 @@
 """Everything a page about a fleet needs, from the site, the journal, the records, Git and what was seen."""
 
-import bisect
-import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from edgeform.cli.device_keys import pinned_key
+from edgeform.cli.histories import Chain, known, moments, site_commits
 from edgeform.cli.workspace import Workspace, stamp
 from edgeform.domain.artifacts import Lock
 from edgeform.domain.observed import Observation, Observed
 from edgeform.domain.site import Device, Site
 from edgeform.drift.compare import Compared
 from edgeform.report.fleet import (
-    Commit,
     DeviceRow,
     Fleet,
     Health,
     Lane,
     Latency,
-    Moment,
-    RunRow,
 )
 from edgeform.report.tables import state_of
-from edgeform.rollout.journal import Journal
-from edgeform_device.receipts import faults
-from edgeform_wire.errors import WireError
-from edgeform_wire.receipt import Receipt, decode_line
+from edgeform_device.receipts import Fault, faults
+from edgeform_wire.receipt import Receipt
 
 MOST_COMMITS = 2000
 _HEALTH = {
@@ -53,40 +46,23 @@ def fleet_of(
     Args:
         seen, compared: empty where no device was asked.
     """
-    commits = _commits(workspace)
-    rows, moments = [], []
-    runs: tuple[RunRow, ...] = ()
-    lines_of = _recorded(workspace, devices)
-    if (workspace.state_dir / "journal.db").exists():
-        with workspace.journal() as journal:
-            runs = _runs(journal)
-            for device in devices:
-                archived = journal.receipts(site.name, device.name)
-                if len(archived) >= len(lines_of.get(device.name, ())):
-                    lines_of[device.name] = archived
+    commits = site_commits(workspace)
+    archived = known(workspace, site.name, devices)
+    rows, told = [], []
     for device in devices:
-        lines = tuple(line.rstrip(b"\n") for line in lines_of.get(device.name, ()))
-        receipts = _readable(lines)
+        chain = archived.chains[device.name]
         rows.append(
-            _row(
-                workspace,
-                device,
-                lock,
-                lines,
-                receipts,
-                seen.get(device.name),
-                compared.get(device.name),
-            )
+            _row(workspace, device, lock, chain, seen.get(device.name), compared.get(device.name))
         )
-        moments += [_moment(receipt, commits) for receipt in receipts]
-    moments.sort(key=lambda m: (m.time, m.device), reverse=True)
+        told += moments(chain.receipts, commits)
+    told.sort(key=lambda m: (m.time, m.device), reverse=True)
     return Fleet(
         site=site.name,
         made_at=stamp(),
         looked_at=stamp() if seen else "",
         rows=tuple(rows),
-        moments=tuple(moments),
-        runs=runs,
+        moments=tuple(told),
+        runs=archived.runs,
         lanes=lanes_of(devices),
     )
 
@@ -118,35 +94,15 @@ def _plain(kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(kind.replace("_", " ") for kind in kinds)
 
 
-def _recorded(workspace: Workspace, devices: Sequence[Device]) -> dict[str, tuple[bytes, ...]]:
-    """The receipts that Git keeps, for a machine whose journal knows fewer."""
-    found: dict[str, tuple[bytes, ...]] = {}
-    for device in devices:
-        file = workspace.records_dir / f"{device.name}.jsonl"
-        if file.exists():
-            found[device.name] = tuple(file.read_bytes().splitlines())
-    return found
-
-
-def _readable(lines: Sequence[bytes]) -> tuple[Receipt, ...]:
-    found = []
-    for line in lines:
-        try:
-            found.append(decode_line(line).receipt)
-        except WireError:
-            continue
-    return tuple(found)
-
-
 def _row(
     workspace: Workspace,
     device: Device,
     lock: Lock | None,
-    lines: tuple[bytes, ...],
-    receipts: tuple[Receipt, ...],
+    chain: Chain,
     seen: Observation | None,
     compared: Compared | None,
 ) -> DeviceRow:
+    lines, receipts = chain.lines, chain.receipts
     key = pinned_key(workspace, device.name) if lines else None
     wrong = faults(list(lines), key) if lines else ()
     last = receipts[-1] if receipts else None
@@ -169,12 +125,19 @@ def _row(
         words=tuple(str(w) for w in compared.words) if compared is not None else (),
         notes=notes,
         receipts=len(lines),
-        chain=f"line {wrong[0].line}: {wrong[0].reason}" if wrong else "",
+        chain=_wrong(wrong, chain),
         is_signed=key is not None and not wrong and last is not None and last.signing != "unsigned",
         last_result=last.result if last else "",
         last_time=last.wall_time if last else "",
         latencies=_latencies(device, committed),
     )
+
+
+def _wrong(faults_found: Sequence[Fault], chain: Chain) -> str:
+    """The first thing that is wrong with a chain; empty if nothing is."""
+    if faults_found:
+        return f"line {faults_found[0].line}: {faults_found[0].reason}"
+    return f"line {chain.parted.line}: {chain.parted.detail}" if chain.parted else ""
 
 
 def _health(seen: Observation | None) -> Health:
@@ -200,57 +163,4 @@ def _latencies(device: Device, committed: Sequence[Receipt]) -> tuple[Latency, .
     return tuple(
         Latency(pipeline=name, p50_ms=tuple(values), budget_ms=budgets.get(name))
         for name, values in sorted(found.items())
-    )
-
-
-def _moment(receipt: Receipt, commits: tuple[Commit, ...]) -> Moment:
-    return Moment(
-        time=receipt.wall_time,
-        device=receipt.device,
-        result=receipt.result,
-        from_generation=receipt.from_generation,
-        to_generation=receipt.to_generation,
-        digest=receipt.digest,
-        road=receipt.road,
-        reason=receipt.reason,
-        commit=_before(receipt.wall_time, commits),
-    )
-
-
-def _before(time: str, commits: tuple[Commit, ...]) -> Commit | None:
-    try:
-        seconds = datetime.fromisoformat(time).timestamp()
-    except ValueError:
-        return None
-    place = bisect.bisect_right(commits, seconds, key=lambda c: c.time_s)
-    return commits[place - 1] if place else None
-
-
-def _commits(workspace: Workspace) -> tuple[Commit, ...]:
-    """The site's newest commits, oldest first; none outside Git."""
-    done = subprocess.run(
-        ("git", "-C", str(workspace.site_dir), "log", f"-{MOST_COMMITS}",
-         "--format=%H%x00%an%x00%ct%x00%s", "--", "."),
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        return ()
-    found = []
-    for line in done.stdout.decode(errors="replace").splitlines():
-        digest, author, seconds, subject = line.split("\0", 3)
-        found.append(Commit(digest=digest, author=author, time_s=int(seconds), subject=subject))
-    return tuple(sorted(found, key=lambda c: c.time_s))
-
-
-def _runs(journal: Journal) -> tuple[RunRow, ...]:
-    return tuple(
-        RunRow(
-            number=run.number,
-            who=run.who,
-            started=run.started,
-            finished=run.finished,
-            exit_code=run.exit_code,
-            counts=run.counts,
-        )
-        for run in journal.runs(at_most=20)
     )

@@ -83,7 +83,8 @@ def test_what_was_read_in_the_pull_request_is_what_runs_after_the_merge(life):
         assert life.run("receipts", "here-1", "--export").code == 0
         assert life.run("report", "--out", str(page)).code == 0
         told = page.read_text()
-        for said in ("healthy", "committed", f"{merged[:10]} A", "unbroken chains", "polyline"):
+        last = git(root, "log", "-1", "--format=%h", "--abbrev=10", "--", "site")
+        for said in ("healthy", "committed", f"{last} A", "unbroken chains", "polyline"):
             assert said in told, said
 
         # Every check of every device, golden inputs and provider among them, and nothing is found.
