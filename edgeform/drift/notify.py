@@ -75,7 +75,7 @@ def is_news(found: Iterable[Compared]) -> bool:
 def message(form: Form, site: str, found: Iterable[Compared]) -> dict[str, Any]:
     """The body for one service."""
     found = tuple(found)
-    title = f"edgeform drift: {site}: {_counts(found)}"
+    title = f"Drift on {site}: {_counts(found)}"
     lines = _lines(found)
     match form:
         case Form.SLACK:

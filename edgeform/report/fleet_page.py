@@ -47,7 +47,7 @@ def fleet_page(fleet: Fleet) -> str:
         title=f"Fleet of {fleet.site}",
         subtitle=f"{len(fleet.rows)} devices · made {fleet.made_at} · {looked}",
         parts=parts,
-        footer="edgeform report. A file by itself: it loads nothing and runs nothing.",
+        footer="A file by itself, made by edgeform: it loads nothing and runs nothing.",
     )
 
 
