@@ -13,8 +13,8 @@ from edgeform.emit.comment import post
 from edgeform.emit.rest import Rest
 from edgeform.emit.saved_plan import fetch
 from edgeform.emit.surroundings import code_host
-from edgeform.errors import UsageError
-from edgeform.plan import decode
+from edgeform.errors import Stale, UsageError
+from edgeform.plan import decode, encode
 
 MAX_COMMENT = 1_000_000
 
@@ -75,7 +75,13 @@ def comment_command(text: Path, change: int | None) -> int:
 @click.option("--job", default="edgeform-plan", show_default=True, help="GitLab: the job's name.")
 def fetch_command(out: Path, job: str) -> int:
     """Fetch the plan that was kept for the change that this commit merged; no other one."""
-    plan = decode(fetch(Rest(host=code_host(os.environ)), job=job))
+    content = fetch(Rest(host=code_host(os.environ)), job=job)
+    plan = decode(content)
+    if encode(plan) != content:
+        raise Stale(
+            "The plan was written by another version of edgeform, so its bytes would not stay the same.",
+            hint="Plan again with this version:\n    edgeform plan --out plan.json",
+        )
     write_plan(plan, out)
     click.echo(f"{out}\t{plan.site}\tmade {plan.created_at} by {plan.made_by}")
     return 0

@@ -8,6 +8,7 @@ import click
 from edgeform.apply.device import DeviceClient, Refusal
 from edgeform.cli.asking import Missed, Roll, ask_each, call_the_roll, split_words, tell
 from edgeform.cli.device_keys import pinned_key
+from edgeform.cli.histories import recorded
 from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.talking import talk
@@ -17,6 +18,7 @@ from edgeform.errors import Corrupt, NotTrusted, worst_of
 from edgeform.report.json_lines import line
 from edgeform.report.tables import receipts_table
 from edgeform.rollout.journal import Journal
+from edgeform.rollout.records import Parted, joined
 from edgeform_device.receipts import Fault, faults
 from edgeform_wire.receipt import SignedReceipt, decode_line
 
@@ -80,7 +82,7 @@ def command(
                 codes += proven.codes
                 _show(device, proven, lines, output, is_alone=len(roll.devices) == 1)
                 if export and archived:
-                    _export(roll.workspace, device.name, archived)
+                    codes += _export(roll.workspace, device.name, archived)
     return worst_of(codes)
 
 
@@ -170,10 +172,20 @@ def _decoded(entry: bytes) -> SignedReceipt | None:
         return None
 
 
-def _export(workspace: Workspace, device: str, archived: Sequence[bytes]) -> None:
+def _export(workspace: Workspace, device: str, archived: Sequence[bytes]) -> list[int]:
+    """Write what is known, never less than the file holds; exit 12 where the two are no longer one chain."""
     workspace.records_dir.mkdir(exist_ok=True)
     file = workspace.records_dir / f"{device}.jsonl"
+    whole = joined(recorded(workspace, device), archived)
+    if isinstance(whole, Parted):
+        click.echo(
+            f"{file}, line {whole.line}: {whole.detail}; it was left as it is.\n"
+            "    Look which one the device tells: edgeform receipts --json; then move the file away.",
+            err=True,
+        )
+        return [Corrupt.exit_code]
     partial = file.with_name(file.name + ".tmp")
-    partial.write_bytes(b"".join(entry.rstrip(b"\n") + b"\n" for entry in archived))
+    partial.write_bytes(b"".join(entry + b"\n" for entry in whole))
     partial.replace(file)
     click.echo(f"wrote {file}", err=True)
+    return []

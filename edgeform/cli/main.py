@@ -37,6 +37,8 @@ VERBS: dict[str, str] = {
     "drift": "compare devices with their last confirmed generation",
     "logs": "show a pipeline's log",
     "receipts": "show and verify what devices reported",
+    "history": "tell what happened to devices",
+    "report": "show a fleet on one page",
     "gc": "free what no generation needs",
     "doctor": "look for what is in the way, here and on devices",
     "trust": "keys, roles and signed metadata",

@@ -42,8 +42,22 @@ def ci_file(service: Service, *, site: str = ".", branch: str = "main") -> CiFil
                 f"{value!r:.80} as {what} would have to be quoted in YAML and in a shell.",
                 hint="Use letters, digits, and . _ - / in the names of folders and branches.",
             )
-    template = resources.files("edgeform.emit").joinpath("templates", f"{service}.yml")
-    text = template.read_text(encoding="utf-8")
-    return CiFile(
-        path=_PATHS[service], content=text.replace("@SITE@", site).replace("@BRANCH@", branch)
-    )
+    text = _template(f"{service}.yml").replace("@SITE@", site).replace("@BRANCH@", branch)
+    return CiFile(path=_PATHS[service], content=text)
+
+
+def drift_job(service: Service) -> str:
+    """The nightly job of the template alone, for a CI file that is there already."""
+    text = _template(f"{service}.yml")
+    name = "  drift:\n" if service is Service.GITHUB else "edgeform-drift:\n"
+    return name + text.partition(f"\n{name}")[2]
+
+
+def drift_alerts() -> str:
+    """Prometheus alert rules for what `drift --textfile` writes."""
+    return _template("drift-alerts.yml")
+
+
+def _template(name: str) -> str:
+    file = resources.files("edgeform.emit").joinpath("templates", name)
+    return file.read_text(encoding="utf-8")

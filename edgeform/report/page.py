@@ -19,7 +19,8 @@ body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans
 main,header,nav{max-width:1200px;margin:0 auto;padding:0 16px}
 header{padding-top:20px}h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:32px 0 8px}
 h3{font-size:1rem;margin:16px 0 4px}p{margin:4px 0}.soft{color:var(--soft)}
-nav{padding-top:8px;padding-bottom:8px}nav a{margin-right:14px}a{color:var(--link)}
+nav{padding-top:8px;padding-bottom:8px}nav a{margin-right:14px;white-space:nowrap;display:inline-block}
+a{color:var(--link)}
 a:focus-visible,summary:focus-visible,.wide:focus-visible{outline:3px solid var(--link);outline-offset:2px}
 .skip{position:absolute;left:-9999px}.skip:focus{left:16px;top:4px;background:var(--card);padding:4px 8px}
 .tiles{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0;padding:0;list-style:none}
@@ -38,6 +39,7 @@ code,pre{font:13px/1.45 ui-monospace,monospace}pre{margin:0;padding:10px;overflo
 details{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:8px 0}
 summary{padding:8px 12px;cursor:pointer;overflow-wrap:anywhere}
 .add{color:var(--good)}.change,.drift{color:var(--warn)}.remove,.problem{color:var(--bad)}.faint{color:var(--soft)}
+svg[role]{margin:10px}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}svg .box{fill:var(--card);stroke:var(--soft)}
 svg .edge{stroke:var(--soft);fill:none}svg .soft{fill:var(--soft)}
 footer{max-width:1200px;margin:32px auto;padding:0 16px;color:var(--soft);font-size:.85rem}
@@ -89,9 +91,22 @@ def badge(word: str, tone: str) -> str:
     return f'<span class="w {tone}">{text(word)}</span>'
 
 
-def table(caption: str, titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table that scrolls by itself on a narrow screen; cells are HTML of this package."""
-    head = "".join(f'<th scope="col">{text(t)}</th>' for t in titles)
+def table(
+    caption: str,
+    titles: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    *,
+    numbers: Iterable[str] = (),
+) -> str:
+    """A table that scrolls by itself on a narrow screen; cells are HTML of this package.
+
+    Args:
+        numbers: the titles of columns that hold numbers.
+    """
+    right = frozenset(numbers)
+    head = "".join(
+        f'<th scope="col"{" class=n" if t in right else ""}>{text(t)}</th>' for t in titles
+    )
     body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}"><table>'

@@ -49,6 +49,19 @@ class Turn:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One apply; `finished` is empty for a run that goes on or was killed, `counts` are (state, devices)."""
+
+    number: int
+    plan_digest: str
+    who: str
+    started: str
+    finished: str
+    exit_code: int | None
+    counts: tuple[tuple[str, int], ...]
+
+
 class Journal:
     """The journal of one working directory. Threads may share it: each method is one statement or locked.
 
@@ -149,6 +162,31 @@ class Journal:
             (run,),
         )
         return tuple(Turn(device=r[0], state=r[1], transaction=r[2], detail=r[3]) for r in rows)
+
+    def runs(self, *, at_most: int = 50) -> tuple[Run, ...]:
+        """The newest runs, newest first."""
+        rows = self._db.execute(
+            "SELECT id, plan_digest, who, started, finished, exit_code FROM runs"
+            " ORDER BY id DESC LIMIT ?",
+            (at_most,),
+        ).fetchall()
+        return tuple(
+            Run(
+                number=r[0],
+                plan_digest=r[1],
+                who=r[2],
+                started=r[3],
+                finished=r[4] or "",
+                exit_code=r[5],
+                counts=tuple(
+                    self._db.execute(
+                        "SELECT state, COUNT(*) FROM turns WHERE run = ? GROUP BY state ORDER BY state",
+                        (r[0],),
+                    ).fetchall()
+                ),
+            )
+            for r in rows
+        )
 
     def last_run(self, plan_digest: str) -> int | None:
         row = self._db.execute(

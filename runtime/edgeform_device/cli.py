@@ -20,6 +20,7 @@ Verb = Callable[[Session, List[str]], Dict[str, Any]]
 VERBS: Dict[str, Tuple[str, str]] = {
     "probe": ("verbs", "probe"),
     "state": ("verbs", "state"),
+    "drift": ("verbs", "drift"),
     "missing": ("verbs", "missing"),
     "ingest": ("verbs", "ingest"),
     "plan": ("verbs", "plan"),

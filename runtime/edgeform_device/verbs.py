@@ -39,6 +39,39 @@ def state(session: Session, arguments: List[str]) -> Dict[str, Any]:
     return dict(states.state(session, chosen["verify"]), facts=_facts(session))
 
 
+def drift(session: Session, arguments: List[str]) -> Dict[str, Any]:
+    """The device against its own last confirmed generation; what it found, or what it kept of such checks.
+
+    `--keep` writes the findings down for the next visit, which is what a timer on an isolated device does;
+    `--kept` looks at nothing and gives back what was written down.
+    """
+    from edgeform_device import driftlog, probe
+    from edgeform_device import state as states
+    from edgeform_device.boottime import BootClock
+
+    chosen = options(arguments, {"verify": "sample"}, ("keep", "kept"))
+    if chosen["kept"]:
+        session.identity()
+        return {"kept": driftlog.read(session.disk, session.layout)}
+    found = states.state(session, chosen["verify"])
+    when = BootClock().wall_time()
+    entry = {
+        "first": when,
+        "last": when,
+        "times": 1,
+        "clock": probe.clock(probe.Root(session.root)),
+        "generation": found["generation"]["committed"],
+        "digest": found["generation"]["digest"],
+        "drift": found["drift"],
+        "health": found["health"],
+        "needs_hands": found["needs_hands"],
+    }
+    answer: Dict[str, Any] = {"found": entry}
+    if chosen["keep"]:
+        answer["kept"] = driftlog.keep(session.disk, session.layout, entry)
+    return answer
+
+
 def _facts(session: Session) -> Dict[str, Any]:
     from edgeform_device import probe as probes
 

@@ -79,4 +79,15 @@ def test_what_was_read_in_the_pull_request_is_what_runs_after_the_merge(life):
         again = run_github("apply", root, site="site", table=table, variables=variables)
         assert again.code == 6, again.output
         assert "the plan was made for" in again.output
-        assert life.run("drift", "here-1", "--json").objects[0]["words"] == ["clean"]
+        page = life.folder / "fleet.html"
+        assert life.run("receipts", "here-1", "--export").code == 0
+        assert life.run("report", "--out", str(page)).code == 0
+        told = page.read_text()
+        last = git(root, "log", "-1", "--format=%h", "--abbrev=10", "--", "site")
+        for said in ("healthy", "committed", f"{last} A", "unbroken chains", "polyline"):
+            assert said in told, said
+
+        # Every check of every device, golden inputs and provider among them, and nothing is found.
+        looked = life.run("drift", "here-1", "--goldens", "100", "--json")
+        assert looked.code == 0, looked.err
+        assert looked.objects[0]["words"] == ["clean"]

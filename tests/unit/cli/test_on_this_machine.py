@@ -3,18 +3,15 @@
 import json
 
 import pytest
+from support.written import write_receipt
 
 from edgeform.cli.remembering import remembered
 from edgeform.cli.workspace import Workspace
 from edgeform.rollout.journal import Journal
-from edgeform_device import receipts as device_receipts
-from edgeform_device import signing
 from edgeform_device.durable import Disk
 from edgeform_device.layout import layout_for
 from edgeform_device.records import Quarantined, State
 from edgeform_wire import digest as digests
-from edgeform_wire import receipt as wire
-from edgeform_wire.receipt import Receipt
 
 
 def test_a_machine_without_the_tool_is_new_and_nothing_is_installed_by_looking(here):
@@ -159,22 +156,6 @@ def test_collecting_on_a_device_asks_first(enrolled):
     assert said.code == 10
     assert enrolled.run("gc", "-l", "here-1", "--dry-run").code == 0
     assert enrolled.run("gc", "-l", "here-1", "--yes").code == 0
-
-
-def write_receipt(here, transaction: str, **changed) -> None:
-    """As the device's transaction does it: chained, signed with its own key."""
-    layout = layout_for(str(here.prefix()))
-    disk = Disk()
-    fields = {
-        "site": "lab", "device": "here-1", "seq": 1, "prev": wire.GENESIS,
-        "transaction": transaction, "road": "ssh", "deployment": 1,
-        "plan_digest": digests.of_bytes(b"plan"), "from_generation": 0, "to_generation": 1,
-        "digest": digests.of_bytes(b"manifest"), "result": "committed", "reason": "",
-        "checks": (), "seconds": {"checks": 1.5}, "derived": {}, "tool": "0.1.0", "boot_id": "b",
-        "wall_time": "2026-11-22T00:00:00Z", "clock": "ntp", "signing": "unsigned",
-    }  # fmt: skip
-    receipt = Receipt(**(fields | changed))
-    device_receipts.append(disk, layout, signing.find_signer(disk, layout), receipt)
 
 
 def log_of(here):

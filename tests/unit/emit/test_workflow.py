@@ -102,6 +102,7 @@ def test_a_site_with_errors_is_shown_beside_its_lines_and_not_planned(team):
     assert (team.host.comments, team.host.artifacts) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_blocked_device_is_told_in_the_comment_and_the_plan_is_not_kept(team):
     write_lock(team.here.site, variant="another")
     ran = team.plan(commit(team.root, "not built"))
@@ -117,6 +118,7 @@ def test_the_nightly_job_looks_for_drift(team):
     assert "pending" in ran.output
 
 
+@pytest.mark.slow
 def test_gitlab_runs_the_same_way(team):
     head = change(team)
     variables = team.host.gitlab(CI_COMMIT_SHA=head)

@@ -1,0 +1,219 @@
+"""What `drift` does beside looking: checks on a sample, metrics, messages, schedules, kept findings."""
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeform.apply.device import DeviceClient, Refusal, shown
+from edgeform.cli.asking import Missed, Roll, ask_each, tell
+from edgeform.cli.checking import ask_checks
+from edgeform.cli.workspace import Workspace
+from edgeform.domain.observed import DriftFound
+from edgeform.domain.site import Device
+from edgeform.drift.compare import Compared, Word
+from edgeform.drift.metrics import textfile
+from edgeform.drift.notify import Delivery, Webhook, deliver, is_news, message, webhook
+from edgeform.drift.schedule import cron_line, systemd_units
+from edgeform.emit.ci_files import Service, drift_job
+from edgeform.errors import OutsideFailed, UsageError
+from edgeform.report.json_lines import line
+from edgeform.report.tables import Column, table
+from edgeform.secrets.references import parse_reference
+from edgeform.secrets.resolver import Resolver
+from edgeform.transport.base import Transport
+
+KEPT_COLUMNS = tuple(
+    Column(title=t) for t in ("DEVICE", "FIRST", "LAST", "TIMES", "GEN", "KIND", "WHAT")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """Where the findings go beside standard output."""
+
+    textfile: Path | None
+    webhooks: tuple[Webhook, ...]
+
+
+def telling(file: Path | None, wanted: Sequence[str], resolver: Resolver) -> Telling:
+    """The outputs that were asked for, proven before anything is looked at.
+
+    Args:
+        wanted: `slack=env/NAME` and the like.
+    """
+    if file is not None and file.suffix != ".prom":
+        raise UsageError(
+            "The textfile collector reads files that end in .prom only.", address=str(file)
+        )
+    hooks = []
+    for text in wanted:
+        form, mark, reference = text.partition("=")
+        if not mark or form not in ("slack", "teams", "json"):
+            raise UsageError(
+                "A webhook is FORM=REFERENCE, where FORM is slack, teams or json.",
+                hint="Its address is a secret, so name where it is:\n"
+                "    --webhook slack=env/SLACK_WEBHOOK",
+            )
+        address = resolver.resolve(parse_reference(reference)).reveal().decode().strip()
+        hooks.append(webhook(form, address))
+    return Telling(textfile=file, webhooks=tuple(hooks))
+
+
+def tell_others(outputs: Telling, site: str, found: Sequence[Compared]) -> list[int]:
+    """Write the metrics, send the messages; the exit codes of what did not work."""
+    codes: list[int] = []
+    if outputs.textfile is not None:
+        _replace(outputs.textfile, textfile(site, found, finished_s=time.time()))
+    if not is_news(found):
+        return codes
+    for hook in outputs.webhooks:
+        delivery: Delivery = deliver(hook, message(hook.form, site, found))
+        if delivery.failure:
+            click.echo(f"webhook {hook.form} on {delivery.host}: {delivery.failure}", err=True)
+            codes.append(OutsideFailed.exit_code)
+    return codes
+
+
+def _replace(file: Path, content: str) -> None:
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        partial.write_text(content)
+        partial.chmod(0o644)  # another user's collector reads it
+        partial.replace(file)
+    except OSError as exc:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"It cannot be written: {exc.strerror}.", address=str(file)) from exc
+
+
+def sampled(names: Sequence[str], percent: int, day: date) -> frozenset[str]:
+    """The devices whose turn it is: about `percent` of them, and every one within 100/percent days."""
+    if percent <= 0:
+        return frozenset()
+    turns = max(1, round(100 / percent))
+    return frozenset(
+        name
+        for name in names
+        if (int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) + day.toordinal()) % turns
+        == 0
+    )
+
+
+def recheck(
+    roll: Roll, transport: Transport, found: Sequence[Compared], percent: int, day: date
+) -> list[Compared]:
+    """The findings with those of the checks, golden inputs among them, on the devices whose turn it is."""
+    can = [one.device for one in found if one.generation and Word.UNKNOWN not in one.words]
+    turn = sampled(can, percent, day)
+    devices = tuple(device for device in roll.devices if device.name in turn)
+    answers = {str(d.name): a for d, a in ask_each(roll.only(devices), transport, ask_checks())}
+    return [_with_checks(one, answers.get(one.device)) for one in found]
+
+
+def _with_checks(one: Compared, answer: Any) -> Compared:
+    match answer:
+        case None:
+            return one
+        case Missed():
+            note = f"checks: {answer.reason}: {answer.detail}"
+            return replace(one, words=_and(one.words, Word.UNKNOWN), notes=(*one.notes, note))
+        case _:
+            failed = tuple(
+                DriftFound(
+                    kind="check",
+                    path=f"{check.pipeline}/{check.name}",
+                    expected="pass",
+                    actual=f"{check.verdict}: {check.detail}".rstrip(": "),
+                )
+                for check in answer
+                if check.verdict == "fail"
+            )
+            if not failed:
+                return one
+            return replace(one, words=_and(one.words, Word.DRIFT), found=(*one.found, *failed))
+
+
+def _and(words: tuple[Word, ...], more: Word) -> tuple[Word, ...]:
+    kept = tuple(word for word in words if word not in (Word.CLEAN, more))
+    return (more, *kept) if more is Word.DRIFT else (*kept, more)
+
+
+def show_kept(roll: Roll, transport: Transport, output: str) -> list[int]:
+    """What devices wrote down when they checked themselves; the exit codes that follow from it."""
+
+    def ask(_device: Device, client: DeviceClient) -> list[dict[str, Any]] | Refusal:
+        answer = client.ask("drift", "--kept")
+        return answer if isinstance(answer, Refusal) else list(answer.get("kept", ()))
+
+    answers = ask_each(roll, transport, ask)
+    codes = tell(answer for _, answer in answers if isinstance(answer, Missed))
+    rows: list[tuple[str, ...]] = []
+    for device, answer in answers:
+        if isinstance(answer, Missed):
+            continue
+        for entry in answer:
+            drift = [d for d in entry.get("drift", ()) if isinstance(d, dict)]
+            when = [shown(str(entry.get(name, ""))) for name in ("first", "last", "times")]
+            generation = shown(str(entry.get("generation", "")))
+            what = [(shown(str(d.get("kind"))), shown(str(d.get("path")))) for d in drift]
+            rows += [
+                (device.name, *when, generation, kind, path)
+                for kind, path in what or [("-", "as it was confirmed")]
+            ]
+            if output == "json":
+                click.echo(line({"device": device.name, **entry}))
+        if answer and answer[-1].get("drift"):
+            codes.append(2)
+    if output != "json":
+        click.echo(table(KEPT_COLUMNS, rows), nl=False)
+    return codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What was asked of `drift schedule`."""
+
+    kind: str
+    at: str
+    out: Path | None
+    on_device: bool
+    more: tuple[str, ...]
+
+
+def write_schedule(wanted: Schedule, workspace: Workspace | None, prefix: str) -> None:
+    """The units, the line or the job, on standard output or in the folder that `--out` names."""
+    if wanted.kind in ("github", "gitlab"):
+        click.echo(drift_job(Service(wanted.kind)), nl=False)
+        return
+    if wanted.on_device:
+        command: tuple[str, ...] = (f"{prefix}/bin/edgeform-device", "drift", "--keep")
+        folder, name = "/", "on-device"
+        if prefix != "/var/lib/edgeform":
+            command = (command[0], "--prefix", prefix, *command[1:])
+    else:
+        if workspace is None:
+            raise UsageError("Name the site's folder.")
+        site = workspace.site_dir.resolve()
+        program = shutil.which("edgeform") or str(Path(sys.executable).with_name("edgeform"))
+        command = (program, "drift", str(site), *wanted.more)
+        folder, name = str(site), site.name
+    if wanted.kind == "cron":
+        click.echo(cron_line(command, name=name, folder=folder, at=wanted.at), nl=False)
+        return
+    units = systemd_units(command, name=name, folder=folder, at=wanted.at)
+    if wanted.out is None:
+        for unit in units:
+            click.echo(f"# {unit.name}\n{unit.content}")
+        return
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    for unit in units:
+        (wanted.out / unit.name).write_text(unit.content)
+        click.echo(wanted.out / unit.name)
