@@ -62,7 +62,7 @@ def strip(root: Path) -> None:
     for pattern in PARTS:
         for path in root.glob(pattern):
             _remove(path)
-    if list(root.glob("numpy/_core/_multiarray_umath.*")):
+    if list(root.glob("numpy/_core/_multiarray_umath.*.so")):
         # numpy 2: `core` holds only old names. In numpy 1 it is the library, and `_core` holds new names.
         _remove(root / "numpy" / "core")
     for path in [p for p in root.rglob("*") if p.is_dir() and p.name in DIRECTORIES]:

@@ -78,6 +78,7 @@ Delegate* tflite_plugin_create_delegate(const char* const* keys, const char* con
   (void)keys; (void)values; (void)count; (void)report;
   Delegate* found = calloc(1, sizeof(Delegate));
   found->Prepare = prepare;
+  found->flags = 1; /* allows dynamic tensors, as libedgetpu does: it is asked before custom operators are prepared */
   return found;
 }
 
