@@ -1,7 +1,7 @@
 """Writing a bundle: signed metadata, blobs, the tool; every file hashed while it is written.
 
-The table of contents goes first when an old one is there, and comes last: a folder without it is unfinished.
-Running it again on the same folder goes on, and replaces what was there; what devices left in `return/` stays.
+An old table of contents goes first, and the new one comes last: a folder without it is unfinished. Running it
+again on the same folder goes on, and replaces what was there; what devices left in `return/` stays.
 """
 
 import hashlib
@@ -187,10 +187,9 @@ class _Writing:
                     stream.close()
         if writing is not None:
             partial.replace(target)
-            self._written += size
-        else:
-            self._kept += size
         if name:
+            self._written += size if writing is not None else 0
+            self._kept += 0 if writing is not None else size
             digest = digests.PREFIX + hasher.hexdigest()
             self._listed[name] = Listed(path=name, size_bytes=size, digest=digest)
 

@@ -1,7 +1,7 @@
-"""What devices left on a stick, judged at home: whole chains, the device's own signatures, no gap, no other past.
+"""What devices left on a stick, judged at home: whole chains, their own signatures, no gap, no other past.
 
-Nothing of a device is taken when anything about its chain does not hold. Sticks come home in any order: what is
-known already is compared, and an older report never replaces a newer one.
+Nothing of a device is taken when anything about its chain does not hold. Sticks come home in any order: what
+is known already is compared, and an older report never replaces a newer one.
 """
 
 import re

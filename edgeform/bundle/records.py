@@ -1,7 +1,8 @@
 """A device nobody can reach, as it last reported itself: `records/DEVICE.state.json`, for the next plan.
 
-A plan made from it is exact as long as nobody else touched the device; the device compares the base itself and
-refuses a stale plan. One that has never reported is taken for what its class says, and refuses what does not fit.
+A plan made from it is exact as long as nobody else touched the device; the device compares the base itself
+and refuses a stale plan. One that has never reported is taken for what its class says; it refuses what does
+not fit.
 """
 
 import base64

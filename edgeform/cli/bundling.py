@@ -193,7 +193,7 @@ class _Visit:
         return carry(load, self._roll.targets[name], means)
 
     def _tool(self) -> Tool | None:
-        """This machine's own tool; the one on the stick is not signed until a deployment names it."""
+        """The tool of this machine; the one on the stick is not signed until a deployment names it."""
         if self._root is None:
             return None
         path = store_tool(Artifacts(self._objects))

@@ -1,4 +1,4 @@
-"""`edgeform bundle`: a stick for a site without a network, made, checked, applied, and its receipts brought home."""
+"""`edgeform bundle`: a stick for a site without a network: made, checked, applied, brought home."""
 
 import tempfile
 from collections.abc import Mapping
@@ -43,9 +43,8 @@ site_option = click.option("--site", help="The site's folder, if it is not the c
 def command() -> None:
     """Bring a site without any network up to date by a stick, and its receipts home.
 
-    A stick holds what is published: signed metadata, deployments, artifacts, the device tool. It is FAT and exFAT
-    safe, holds no secrets, and devices believe of it only what is signed. Secrets and driver packages do not
-    travel on it.
+    A stick holds what is published: signed metadata, deployments, artifacts, the device tool. It is FAT and
+    exFAT safe, and devices believe of it only what is signed. Secrets and driver packages do not travel on it.
     """
 
 
@@ -121,11 +120,12 @@ def verify_command(place: Path, site: str | None, output: str) -> int:
     Exit 12 if a file is missing or damaged, 8 if something is not signed, 6 if it has expired.
     """
     workspace = find_workspace(site) if site else None
-    with tempfile.TemporaryDirectory(prefix="edgeform-") as scratch:
-        with opened(place, scratch=Path(scratch)) as folder:
-            proven = verify(
-                folder, now=now(), trusted_root=site_root(workspace) if workspace else None
-            )
+    root = site_root(workspace) if workspace else None
+    with (
+        tempfile.TemporaryDirectory(prefix="edgeform-") as scratch,
+        opened(place, scratch=Path(scratch)) as folder,
+    ):
+        proven = verify(folder, now=now(), trusted_root=root)
     if output == "json":
         for found in proven.evidence:
             click.echo(line({"subject": found.subject, "evidence": found.text}))
@@ -171,7 +171,7 @@ def apply_command(
     help="Pin the key of a device that was first installed by stick, by the code on its paper.",
 )
 def ingest_command(place: Path, site: str | None, codes: tuple[str, ...]) -> int:
-    """Bring home what devices left on a stick: receipts, proven, and the state that the next plan starts from.
+    """Bring home what devices left on a stick: proven receipts, and the state that the next plan needs.
 
     Exit 12 if a chain has a gap or tells another past, 8 if something is not signed by its device. Of such a
     device nothing is taken.

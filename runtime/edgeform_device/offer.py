@@ -1,8 +1,8 @@
 """What a repository that came here offers this device, and bringing it in: for the stick and for `pull`.
 
 The signed metadata is read once and verified by the TUF client; every byte after that is named by a signed
-digest and goes through `Ingest`, which proves it while it is copied. Afterwards the transaction has all it needs
-in the store and never looks at the repository again. Nothing here decides about trust or about switching.
+digest and goes through `Ingest`, which proves it while it is copied. Afterwards the transaction has all it
+needs in the store and never looks at the repository again. Nothing here decides about trust or switching.
 """
 
 import io
@@ -66,7 +66,7 @@ class Offer:
         """Whether a transaction was begun for it: that one writes its own receipt."""
 
     def examine(self) -> Approved:
-        """The deployment that the repository has for this device, proven; its documents are in the store then.
+        """The deployment that is here for this device, proven; its documents are in the store afterwards.
 
         Raises:
             NotTrusted, Stale, Corrupt: as the TUF client and `trusted.approve` say.

@@ -6,6 +6,8 @@ from support.stick import StickDevice
 
 from edgeform_wire.receipt import decode_line
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def real(tmp_path):
