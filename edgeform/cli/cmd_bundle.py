@@ -44,7 +44,7 @@ def command() -> None:
     """Bring a site without any network up to date by a stick, and its receipts home.
 
     A stick holds what is published: signed metadata, deployments, artifacts, the device tool. It is FAT and
-    exFAT safe, and devices believe of it only what is signed. Secrets and driver packages do not travel on it.
+    exFAT safe, and devices believe only what is signed. Secrets and driver packages do not travel on it.
     """
 
 
@@ -171,7 +171,7 @@ def apply_command(
     help="Pin the key of a device that was first installed by stick, by the code on its paper.",
 )
 def ingest_command(place: Path, site: str | None, codes: tuple[str, ...]) -> int:
-    """Bring home what devices left on a stick: proven receipts, and the state that the next plan needs.
+    """Bring home what devices left on a stick: proven receipts, and the state the next plan needs.
 
     Exit 12 if a chain has a gap or tells another past, 8 if something is not signed by its device. Of such a
     device nothing is taken.

@@ -43,11 +43,12 @@ class Folder:
         found = self._open(name)
         if found is None:
             return None
-        with os.fdopen(found, "rb") as stream:
-            try:
+        try:
+            # Even closing can fail where the file system is gone.
+            with os.fdopen(found, "rb") as stream:
                 return stream.read(limit + 1)
-            except OSError as exc:
-                raise self._gone(name, exc) from exc
+        except OSError as exc:
+            raise self._gone(name, exc) from exc
 
     def size(self, name: str) -> Optional[int]:
         """How long a file is; None where there is none."""
@@ -55,25 +56,26 @@ class Folder:
         if found is None:
             return None
         try:
-            return os.fstat(found).st_size
-        finally:
-            os.close(found)
+            with os.fdopen(found, "rb", buffering=0) as stream:
+                return os.fstat(stream.fileno()).st_size
+        except OSError as exc:
+            raise self._gone(name, exc) from exc
 
     def pieces(self, name: str, offset: int) -> Iterator[bytes]:
         """A file's bytes from an offset on; nothing where there is no such file."""
         found = self._open(name)
         if found is None:
             return
-        with os.fdopen(found, "rb", buffering=0) as stream:
-            try:
+        try:
+            with os.fdopen(found, "rb", buffering=0) as stream:
                 stream.seek(offset)
                 while True:
                     piece = stream.read(CHUNK_BYTES)
                     if not piece:
                         return
                     yield piece
-            except OSError as exc:
-                raise self._gone(name, exc) from exc
+        except OSError as exc:
+            raise self._gone(name, exc) from exc
 
     def write(self, name: str, content: bytes) -> None:
         """Put a file there, whole or not at all.
@@ -119,6 +121,7 @@ class Folder:
                 os.close(at)
                 at = below
             found = os.open(last, _FILE, dir_fd=at)
+            is_file = stat.S_ISREG(os.fstat(found).st_mode)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -127,7 +130,7 @@ class Folder:
             raise self._gone(name, exc) from exc
         finally:
             os.close(at)
-        if not stat.S_ISREG(os.fstat(found).st_mode):
+        if not is_file:
             os.close(found)
             raise _not_a_file(name)
         return found
