@@ -6,7 +6,7 @@ needs in the store and never looks at the repository again. Nothing here decides
 """
 
 import io
-from typing import Dict, Iterator, List, Optional, Protocol, Set
+from typing import Dict, Iterator, List, Optional, Protocol, Tuple
 
 from edgeform_device import trusted, tuf
 from edgeform_device.clock import read_clock
@@ -27,6 +27,9 @@ from edgeform_wire.errors import WireError
 
 MAX_CONTENTS_BYTES = 4 * 1024 * 1024
 """Longer ones are left unread: a small device has better uses for its memory than a sentence."""
+
+Wanted = Tuple[str, int, int]
+"""A blob's digest, how much of it is here, and how long it is."""
 
 
 class Medium(Protocol):
@@ -61,6 +64,7 @@ class Offer:
         self._who = who
         self._store = Store(layout, disk)
         self._metadata: Dict[str, bytes] = {}
+        self._at = ""
         self.site = ""
         self.has_begun = False
         """Whether a transaction was begun for it: that one writes its own receipt."""
@@ -121,22 +125,23 @@ class Offer:
             Refused: this disk is full.
         """
         wanted = trusted.missing_blobs(self._store, approved)
-        began_anew: Set[str] = set()
-        copied = 0
+        copied = sum(wanted.values())
         for digest, size_bytes in sorted(wanted.items()):
             offset = self._store.have_bytes(digest)
-            offset = offset if offset <= size_bytes else 0
-            try:
-                self._blob(digest, offset, size_bytes)
-            except Corrupt:
-                if not offset or digest in began_anew:
-                    raise
-                # What was left from the last time may have been the damage: once more, from its first byte.
-                began_anew.add(digest)
-                offset = 0
-                self._blob(digest, offset, size_bytes)
-            copied += size_bytes - offset
+            if 0 < offset <= size_bytes and self._continued(digest, offset, size_bytes):
+                del wanted[digest]
+                copied -= offset
+        # In one go: names are made durable once per folder, and not once per file.
+        self._take_all((digest, 0, size_bytes) for digest, size_bytes in sorted(wanted.items()))
         return copied
+
+    def _continued(self, digest: str, offset: int, size_bytes: int) -> bool:
+        """Finish what an earlier visit began; False when what it left was the damage, and is gone now."""
+        try:
+            self._take_all(iter([(digest, offset, size_bytes)]))
+        except Corrupt:
+            return False
+        return True
 
     def _site(self) -> str:
         """As `bundle.json` says; empty where there is none that can be read, as in a store."""
@@ -185,19 +190,21 @@ class Offer:
             raise self._missing(digest)
         if digests.of_bytes(content) != digest:
             raise self._damaged(digest)
-        self._take(digest, 0, len(content), iter((content,)))
+        frame = (_head(digest, 0, len(content)), content)
+        Ingest(self._store, _Stream(iter(frame))).run()  # type: ignore[arg-type]  # it only reads
 
-    def _blob(self, digest: str, offset: int, size_bytes: int) -> None:
+    def _take_all(self, wanted: Iterator[Wanted]) -> None:
+        stream = _Stream(self._frames(wanted))
         try:
-            self._take(digest, offset, size_bytes, self._pieces(digest, offset, size_bytes))
+            Ingest(self._store, stream).run()  # type: ignore[arg-type]  # it only reads
         except Corrupt as exc:
-            raise self._damaged(digest) from exc
+            raise self._damaged(self._at) from exc
 
-    def _take(self, digest: str, offset: int, size_bytes: int, pieces: Iterator[bytes]) -> None:
-        head = frames.head(
-            {"blob": digest, "offset": offset, "size_bytes": size_bytes}, size_bytes - offset
-        )
-        Ingest(self._store, _Stream(head, pieces)).run()  # type: ignore[arg-type]  # it only reads
+    def _frames(self, wanted: Iterator[Wanted]) -> Iterator[bytes]:
+        for digest, offset, size_bytes in wanted:
+            self._at = digest
+            yield _head(digest, offset, size_bytes)
+            yield from self._pieces(digest, offset, size_bytes)
 
     def _pieces(self, digest: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         """Exactly the bytes from `offset` to `size_bytes` of a blob, whole or in parts."""
@@ -247,12 +254,17 @@ class Offer:
         )
 
 
-class _Stream(io.RawIOBase):
-    """A frame's head and its body as the stream that `Ingest` reads."""
+def _head(digest: str, offset: int, size_bytes: int) -> bytes:
+    header = {"blob": digest, "offset": offset, "size_bytes": size_bytes}
+    return frames.head(header, size_bytes - offset)
 
-    def __init__(self, head: bytes, pieces: Iterator[bytes]) -> None:
+
+class _Stream(io.RawIOBase):
+    """Frames as the stream that `Ingest` reads."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__()
-        self._rest = head
+        self._rest = b""
         self._pieces = pieces
 
     def read(self, size: int = -1) -> bytes:

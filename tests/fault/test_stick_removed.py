@@ -38,7 +38,9 @@ class Stick:
             stream.truncate(256 << 20)
         subprocess.run(("mkfs.exfat", self._image), check=True, stdout=subprocess.DEVNULL)
         loop = ("losetup", "--find", "--show", self._image)
-        self._device = subprocess.run(loop, check=True, capture_output=True, text=True).stdout.strip()
+        self._device = subprocess.run(
+            loop, check=True, capture_output=True, text=True
+        ).stdout.strip()
         self._process = None
 
     def put_in(self, options="rw"):
@@ -114,7 +116,9 @@ def test_a_stick_pulled_out_during_the_copy_goes_on_where_it_stopped(real, stick
     stick.put_in()
     deployment = real.signed("1.0.0", spoil=heavy)
     real.press.stick("unused", deployment)
-    shutil.copytree(real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    shutil.copytree(
+        real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile
+    )
     stick.take_away()
     pulled = 0
     for at in (1 << 20, 12 << 20, 30 << 20):
@@ -122,7 +126,9 @@ def test_a_stick_pulled_out_during_the_copy_goes_on_where_it_stopped(real, stick
         before = copied_bytes(real)
         running = started(real, stick.place)
         try:
-            wait_for(lambda at=at: copied_bytes(real) > at or running.poll() is not None, "bytes", 60)
+            wait_for(
+                lambda at=at: copied_bytes(real) > at or running.poll() is not None, "bytes", 60
+            )
         finally:
             stick.pull_out()
         done = ended(running)
@@ -149,7 +155,9 @@ def test_a_stick_pulled_out_during_the_copy_goes_on_where_it_stopped(real, stick
 def test_pulled_out_after_the_copy_the_transaction_goes_on_alone(real, stick):
     stick.put_in()
     real.press.stick("unused", real.signed("1.0.0", soak_s=3.0))
-    shutil.copytree(real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    shutil.copytree(
+        real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile
+    )
     running = started(real, stick.place)
     wait_for(lambda: real.state.order() is not None, "the transaction", 60)
     stick.pull_out()
@@ -163,7 +171,9 @@ def test_pulled_out_after_the_copy_the_transaction_goes_on_alone(real, stick):
 def test_a_read_only_stick_is_applied_and_the_receipt_stays_on_the_device(real, stick):
     stick.put_in()
     real.press.stick("unused", real.signed("1.0.0"))
-    shutil.copytree(real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    shutil.copytree(
+        real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile
+    )
     stick.take_away()
     stick.put_in("ro")
     done = real.insert(stick.place)
@@ -190,7 +200,9 @@ def fill(place):
 def test_a_stick_too_full_for_receipts_takes_nothing_away(real, stick):
     stick.put_in()
     real.press.stick("unused", real.signed("1.0.0"))
-    shutil.copytree(real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    shutil.copytree(
+        real.folder / "unused", stick.place, dirs_exist_ok=True, copy_function=shutil.copyfile
+    )
     fill(stick.place)
     done = real.insert(stick.place)
     assert done.exit_code == 0, done
