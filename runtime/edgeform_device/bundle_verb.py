@@ -12,7 +12,7 @@ import secrets
 import sys
 from typing import Any, Dict, List, Optional
 
-from edgeform_device import enrol, tuf, undertake
+from edgeform_device import enrol, toolfile, tuf, undertake
 from edgeform_device.cli import options
 from edgeform_device.errors import (
     Corrupt,
@@ -108,6 +108,11 @@ def _first_install(session: Session, medium: Folder, name: str, typed: str) -> D
         {"site": site, "device": device, "root": root.decode("utf-8", "replace")}
     )
     done = enrol.enrol(session.disk, session.layout, wish, session.root)
+    installed = toolfile.install_running_tool(session.disk, session.layout)
+    if installed is not None:
+        # The copy in the prefix is what services and the transaction are started with: where a person had
+        # put this tool, the pipelines' user may not read it, and nobody keeps it.
+        sys.argv[0] = installed
     session.say(f"enrolled as {site}/{device}; its code is {done.code}: write it on the paper")
     return {"site": site, "device": device, "code": done.code, "root_digest": done.root_digest}
 

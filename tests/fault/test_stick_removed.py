@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+from functools import partial
 
 import pytest
 from support import device as devices
@@ -104,6 +105,10 @@ def ended(process) -> devices.Answer:
     return devices.Answer(process.returncode, json.loads(out), err.decode())
 
 
+def has_copied(real, running, at) -> bool:
+    return copied_bytes(real) > at or running.poll() is not None
+
+
 def copied_bytes(real) -> int:
     parts = real.device.prefix / "incoming/.part"
     try:
@@ -126,9 +131,7 @@ def test_a_stick_pulled_out_during_the_copy_goes_on_where_it_stopped(real, stick
         before = copied_bytes(real)
         running = started(real, stick.place)
         try:
-            wait_for(
-                lambda at=at: copied_bytes(real) > at or running.poll() is not None, "bytes", 60
-            )
+            wait_for(partial(has_copied, real, running, at), "bytes", 60)
         finally:
             stick.pull_out()
         done = ended(running)
