@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeform.domain.observed import Observation
 from edgeform.domain.site import Device
+from edgeform.errors import Corrupt
 from edgeform.observe.parse import observation
 from edgeform_device import p256
 from edgeform_wire import bundle, canonical
@@ -80,11 +81,30 @@ def decode_report(document: bytes) -> Report:
 
 
 def last_known(device: Device, document: bytes | None) -> Observation:
-    """The device as its last report has it; without one, as its class says."""
+    """The device as its last report has it; without one, as its class says.
+
+    Raises:
+        Corrupt: the report is not what `bundle ingest` keeps.
+    """
     if document is not None:
-        state = decode_report(document).state
+        try:
+            state = decode_report(document).state
+        except WireError as exc:
+            raise Corrupt(
+                f"The last report of {device.name} cannot be read: {exc}",
+                address=f"records/{device.name}.state.json",
+                hint="Take it back from Git, or bring the stick home again:\n    edgeform bundle ingest DIR",
+            ) from exc
         return observation(device.name, 0, canonical.encode(state), b"")
     return observation(device.name, 0, json.dumps(_assumed(device)).encode(), b"")
+
+
+def as_of(document: bytes | None) -> str:
+    """What `last_known` goes by, for people."""
+    if document is None:
+        return "its class alone: it has never reported"
+    found = decode_report(document)
+    return f"what it reported at {found.wall_time}, after receipt {found.seq}"
 
 
 def _assumed(device: Device) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeform import events
-from edgeform.bundle.records import last_known
+from edgeform.bundle.records import as_of, last_known
 from edgeform.cli.fleet import Resolve, observe, target_of
 from edgeform.cli.tooling import root_digests, shipped_tool
 from edgeform.cli.workspace import Workspace, stamp, who
@@ -168,7 +168,10 @@ def observed(
     for device in devices:
         if device.connect.mode == "offline":
             file = wanted.workspace.state_file(device.name)
-            found[device.name] = last_known(device, file.read_bytes() if file.exists() else None)
+            report = file.read_bytes() if file.exists() else None
+            found[device.name] = last_known(device, report)
+            text = f"offline; planned from {as_of(report)}"
+            listener(events.Note(device=device.name, text=text))
     return {d.name: found[d.name] for d in devices}
 
 
