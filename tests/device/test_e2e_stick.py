@@ -8,7 +8,7 @@ from support.site import PREFIX, SCENES
 from edgeform.lab.device import Bind, DeviceOptions
 from edgeform_wire import bundle
 
-pytestmark = [pytest.mark.device, pytest.mark.slow]
+pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MEDIA = "/media/stick"
 
