@@ -45,6 +45,7 @@ VERBS: dict[str, str] = {
     "secret": "keep secrets in an encrypted file",
     "store": "carry artifacts between machines",
     "ci": "templates, one comment, and the plan that was kept",
+    "bundle": "make, check, apply and bring home a stick for a site without a network",
     "lab": "devices to try a site on, without hardware",
     "version": "print versions",
     "completion": "print a shell completion script",
