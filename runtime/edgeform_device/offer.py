@@ -8,7 +8,7 @@ needs in the store and never looks at the repository again. Nothing here decides
 import io
 from typing import Dict, Iterator, List, Optional, Protocol, Tuple
 
-from edgeform_device import trusted, tuf
+from edgeform_device import manifests, trusted, tuf
 from edgeform_device.clock import read_clock
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Corrupt, DeviceError, Incomplete, NotTrusted
@@ -173,9 +173,9 @@ class Offer:
         except WireError:
             return  # `trusted.approve` reads it again and says what is wrong with it
         for ref in found.generation.artifacts:
-            self._document(ref.digest, trusted.path_of(ref), trusted.MAX_MANIFEST_BYTES)
+            self._document(ref.digest, trusted.path_of(ref), manifests.MAX_MANIFEST_BYTES)
         if found.policy.tool is not None:
-            self._document(found.policy.tool, "", trusted.MAX_MANIFEST_BYTES)
+            self._document(found.policy.tool, "", manifests.MAX_MANIFEST_BYTES)
 
     def _document(self, digest: str, path: str, limit: int) -> None:
         """Have a small signed document in the store: as a blob, or as a target of a trust repository."""
