@@ -221,7 +221,10 @@ def test_the_lab_scenes_flow_from_the_directory_to_results_and_reports(prefix):
     assert sum(right) / len(right) >= 0.9
     assert reports
     assert sum(r["results"] for r in reports) == len(lines)
-    assert set(reports[0]) >= {"event", "pipeline", "labels", "p50_ms", "last"}
+    full = next(
+        r for r in reports if r["results"]
+    )  # a slow machine may report before its first frame
+    assert set(full) >= {"event", "pipeline", "labels", "p50_ms", "last"}
 
 
 def test_corrupt_frames_are_counted_and_never_fatal(prefix):
