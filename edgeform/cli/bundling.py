@@ -24,7 +24,8 @@ from edgeform.bundle.shipments import copy_in, shipment
 from edgeform.bundle.verify import Proven, verify
 from edgeform.cli.asking import Roll, call_the_roll
 from edgeform.cli.device_keys import pin_device_key
-from edgeform.cli.fleet import observe, open_fleet
+from edgeform.cli.fleet import observe
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.talking import talk
 from edgeform.cli.tooling import METADATA_FOLDER, store_tool, tool_artifact
 from edgeform.cli.workspace import Workspace, now, stamp, who
