@@ -228,7 +228,8 @@ def test_the_lab_scenes_flow_from_the_directory_to_results_and_reports(prefix):
     assert sum(right) / len(right) >= 0.9
     assert reports
     assert sum(r["results"] for r in reports) == len(lines)
-    told = next(r for r in reports if r["results"])  # the first period may end before a first result
+    # The first period may end before there is a result.
+    told = next(r for r in reports if r["results"])
     assert set(told) >= {"event", "pipeline", "labels", "p50_ms", "last"}
 
 
