@@ -1,6 +1,6 @@
 """One example of each operator, with the fields it cannot do without, for tests that hold for all."""
 
-from edgeform.domain.stages.action import MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.action import ModbusWrite, MqttPublish, StoreLocally, Webhook
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import (
     Audio,
@@ -72,6 +72,7 @@ ACTION = (
     (StoreLocally(), set()),
     (Webhook(url="https://alerts.example/x"), {"url"}),
     (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
+    (ModbusWrite(host="plc.example", address=3), {"host", "address"}),
 )
 REPORT = (
     (ReportLines(), set()),

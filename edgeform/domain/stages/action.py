@@ -58,4 +58,20 @@ class MqttPublish(Remote):
     retain: bool = False
 
 
-Action = StoreLocally | Webhook | MqttPublish
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModbusWrite(Remote):
+    """Set a coil or register while the rule holds, `fail_safe` otherwise and when the process ends."""
+
+    kind: ClassVar[str] = "modbus_write"
+    host: str
+    port: int = 502
+    unit: int = 1
+    target: str = "coil"
+    """coil, or register."""
+    address: int
+    value: int = 1
+    fail_safe: int = 0
+    hold_s: float = 5.0
+
+
+Action = StoreLocally | Webhook | MqttPublish | ModbusWrite

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edgeform.domain.stages.action import Action, MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.action import Action, ModbusWrite, MqttPublish, StoreLocally, Webhook
 from edgeform.spec.fields import (
     Mapping,
     block,
@@ -58,8 +58,28 @@ def _mqtt(spec: Mapping) -> MqttPublish:
     )
 
 
+def _modbus_write(spec: Mapping) -> ModbusWrite:
+    return ModbusWrite(
+        host=text_or(spec, "host", ""),
+        port=integer_or(spec, "port", 502),
+        unit=integer_or(spec, "unit", 1),
+        target=text_or(spec, "target", "coil"),
+        address=integer_or(spec, "address", 0),
+        value=integer_or(spec, "value", 1),
+        fail_safe=integer_or(spec, "fail_safe", 0),
+        hold_s=number_or(spec, "hold_s", 5.0),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+        retries=integer_or(spec, "retries", 3),
+        queue=integer_or(spec, "queue", 32),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+    )
+
+
 OPERATORS: dict[str, Callable[[Mapping], Action]] = {
     "store": _store,
     "webhook": _webhook,
     "mqtt": _mqtt,
+    "modbus_write": _modbus_write,
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Union
 from urllib.parse import urlsplit
 
+from edgeform_runtime.modbus_tcp import MAX_VALUE, TARGETS
 from edgeform_runtime.pipeline.bounds import among, at_least
 from edgeform_runtime.pipeline.broker import Broker, broker_of
 from edgeform_wire import artifact
@@ -12,6 +13,7 @@ from edgeform_wire.fields import Fields
 
 MAX_QUEUE = 1000
 MAX_RETRIES = 20
+MAX_UNIT = 255
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class Trigger:
     when: Optional[str]
     for_s: float
     cooldown_s: float
+
+
+ALWAYS = Trigger(when=None, for_s=0.0, cooldown_s=0.0)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class StoreLocally:
     max_bytes: int
     max_age_s: float
     frames: str
-    trigger: Trigger
+    trigger: Trigger = ALWAYS
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,21 @@ class MqttPublish:
     trigger: Trigger
 
 
-Action = Union[StoreLocally, Webhook, MqttPublish]
+@dataclass(frozen=True)
+class ModbusWrite:
+    host: str
+    port: int
+    unit: int
+    target: str
+    address: int
+    value: int
+    fail_safe: int
+    hold_s: float
+    delivery: Delivery
+    trigger: Trigger
+
+
+Action = Union[StoreLocally, Webhook, MqttPublish, ModbusWrite]
 
 
 def _trigger(fields: Fields) -> Trigger:
@@ -132,8 +151,28 @@ def _mqtt(fields: Fields) -> MqttPublish:
     )
 
 
+def _modbus_write(fields: Fields) -> ModbusWrite:
+    found = ModbusWrite(
+        host=fields.text("host"),
+        port=fields.integer("port", 1, 502),
+        unit=fields.integer("unit", 0, 1),
+        target=among(fields.text("target", "coil"), TARGETS, "modbus_write.target"),
+        address=fields.integer("address"),
+        value=fields.integer("value", 0, 1),
+        fail_safe=fields.integer("fail_safe", 0, 0),
+        hold_s=at_least(fields.number("hold_s", 5.0), 0.001, "modbus_write.hold_s"),
+        delivery=_delivery(fields),
+        trigger=_trigger(fields),
+    )
+    largest = max(found.port, found.address, found.value, found.fail_safe)
+    if largest > MAX_VALUE or found.unit > MAX_UNIT:
+        raise WireError(f"modbus_write: {max(largest, found.unit)} is too large for its place")
+    return found
+
+
 OPERATORS: Dict[str, Callable[[Fields], Action]] = {
     "store": _store,
     "webhook": _webhook,
     "mqtt": _mqtt,
+    "modbus_write": _modbus_write,
 }

@@ -94,6 +94,9 @@ class Sink(Protocol):
     def write(self, inferred: Inferred) -> None:
         """Do it, or raise OSError or `Refused`; the caller counts that and goes on."""
 
+    def idle(self) -> None:
+        """Asked about twice a second while no result waits, on a lane; may raise OSError."""
+
     def close(self) -> None:
         """Give up what is kept open."""
 

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Optional
 from edgeform_runtime.pipeline.action import (
     Action,
     Delivery,
+    ModbusWrite,
     MqttPublish,
     StoreLocally,
     Webhook,
@@ -48,8 +49,18 @@ def _mqtt(stage: MqttPublish, place: Place, number: int) -> Sink:
     return MqttSink(stage, place, number)
 
 
+def _modbus(stage: ModbusWrite, place: Place, number: int) -> Sink:
+    from edgeform_runtime.stages.action.modbus import (  # noqa: PLC0415 - only where it is used
+        ModbusSink,
+    )
+
+    del place, number
+    return ModbusSink(stage)
+
+
 _SINKS: Dict[type, Callable[[Any, Place, int], Sink]] = {
     StoreLocally: _store,
     Webhook: _webhook,
     MqttPublish: _mqtt,
+    ModbusWrite: _modbus,
 }

@@ -208,6 +208,9 @@ def test_a_lane_that_hangs_drops_the_oldest_and_never_holds_anybody_up():
             entered.set()
             release.wait(30)
 
+        def idle(self):
+            pass
+
         def close(self):
             pass
 

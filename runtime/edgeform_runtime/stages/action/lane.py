@@ -71,6 +71,7 @@ class Lane:
                 if self._queue.is_closed:
                     self._sink.close()
                     return
+                self._idle()
                 continue
             try:
                 self._deliver(inferred)
@@ -95,6 +96,14 @@ class Lane:
             self._count(self.kind, "retried")
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         self._failed(inferred, reason)
+
+    def _idle(self) -> None:
+        try:
+            self._sink.idle()
+        except OSError as exc:
+            self._count(self.kind, "failed")
+            self._on_error(f"{self.kind}: {_words(exc)}")
+            log("error", f"{self.kind}_failed", reason=_words(exc))
 
     def _failed(self, inferred: Inferred, reason: str) -> None:
         self._count(self.kind, "failed")

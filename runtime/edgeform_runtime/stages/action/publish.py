@@ -27,5 +27,8 @@ class MqttSink:
             timeout_s=self._stage.delivery.timeout_s,
         )
 
+    def idle(self) -> None:
+        """There is nothing to do."""
+
     def close(self) -> None:
         self._link.close()

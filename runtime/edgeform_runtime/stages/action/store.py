@@ -57,6 +57,9 @@ class ResultStore:
             self._write_frame(inferred, frame)
         self._append(line)
 
+    def idle(self) -> None:
+        """There is nothing to do."""
+
     def close(self) -> None:
         """Nothing is kept open."""
 

@@ -55,6 +55,9 @@ class WebhookSink:
             connection.close()
         _judge(answer.status)
 
+    def idle(self) -> None:
+        """There is nothing to do."""
+
     def close(self) -> None:
         """Nothing is kept open."""
 
