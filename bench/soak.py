@@ -19,7 +19,6 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 ROUNDS = (
-    ("properties", ("tests/property", "tests/unit/spec", "tests/unit/wire")),
     ("crash model", ("tests/fault/test_crash_model.py",)),
     ("power cuts on a recorded disk", ("tests/fault/test_crash_disk.py",)),
     (
@@ -31,6 +30,7 @@ ROUNDS = (
         ),
     ),
     ("hostile metadata", ("tests/unit/device_trust",)),
+    ("properties", ("tests/property", "tests/unit/spec", "tests/unit/wire")),
 )
 
 
@@ -57,6 +57,8 @@ def run(name: str, paths: tuple[str, ...], *, seed: int, depth: int, left_s: flo
             "-q",
             "--no-header",
             f"--junitxml={report}",
+            "-o",
+            "junit_family=xunit1",
             f"--hypothesis-seed={seed}",
             "-p",
             "no:cacheprovider",

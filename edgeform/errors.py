@@ -80,14 +80,14 @@ class SpecInvalid(EdgeformError):
     exit_code = 3
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        super().__init__(f"{len(diagnostics)} problem(s) in the site")
+        super().__init__(f"problems in the site: {len(diagnostics)}")
         self.diagnostics = in_order(diagnostics)
 
     def rendered_diagnostics(self) -> str:
         """All problems, one after the other, and how many there are."""
         found = self.diagnostics
         errors = sum(d.severity is Severity.ERROR for d in found)
-        count = f"{errors} error(s), {len(found) - errors} warning(s)"
+        count = f"errors: {errors}, warnings: {len(found) - errors}"
         return "\n\n".join((*(rendered(d) for d in found), count))
 
 

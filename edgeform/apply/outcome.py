@@ -117,7 +117,7 @@ def sentence(outcome: Outcome) -> str:
     """What happened, for people."""
     match outcome:
         case Committed():
-            return f"generation {outcome.from_generation} -> {outcome.to_generation}"
+            return _moved(outcome.from_generation, outcome.to_generation)
         case Unchanged():
             return f"already on generation {outcome.generation}"
         case TurnedBack():
@@ -126,3 +126,12 @@ def sentence(outcome: Outcome) -> str:
             return outcome.detail
         case _:
             assert_never(outcome)
+
+
+def _moved(before: int, after: int) -> str:
+    """An apply makes a generation with a number that is new; a return takes up one that was kept."""
+    if after > before:
+        return f"generation {before} -> {after}"
+    if after == before:
+        return f"generation {after}, proven again"
+    return f"generation {before} -> {after}, which was kept"

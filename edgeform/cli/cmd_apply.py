@@ -21,6 +21,7 @@ from edgeform.cli.talking import talk
 from edgeform.cli.trusting import DEVELOPMENT, SiteTrust, open_site_trust
 from edgeform.cli.workspace import find_workspace
 from edgeform.diagnostics import rendered
+from edgeform.domain.quantities import show_count
 from edgeform.errors import ConfirmationNeeded, NotTrusted, RolloutStopped, worst_of
 from edgeform.events import Listener
 from edgeform.plan import Plan, encode
@@ -92,10 +93,10 @@ def command(
 def _confirm(plan: Plan) -> None:
     if not sys.stdin.isatty():
         raise ConfirmationNeeded(
-            f"{len(plan.changed)} device(s) would be changed, and nobody is here to be asked.",
+            f"{show_count(len(plan.changed), 'device')} would be changed, and nobody is here to be asked.",
             hint="Read the plan, then:\n    edgeform apply --yes",
         )
-    click.confirm(f"Apply this to {len(plan.changed)} device(s)?", abort=True, err=True)
+    click.confirm(f"Apply this to {show_count(len(plan.changed), 'device')}?", abort=True, err=True)
 
 
 def _apply(
@@ -174,7 +175,7 @@ def _report(plan: Plan, ended: Ended, seconds: float) -> int:
     codes += [9] if ended.unfinished else []
     codes += [STOPPED] if ended.verdict is Verdict.STOP else []
     codes += [c for c in plan.exit_codes if c != 2]
-    click.echo(f"{len(rows)} device(s) in {seconds:.1f} s", err=True)
+    click.echo(f"{show_count(len(rows), 'device')} in {seconds:.1f} s", err=True)
     return worst_of(codes)
 
 

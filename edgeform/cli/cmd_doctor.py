@@ -18,7 +18,7 @@ from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace
 from edgeform.diagnostics import has_errors
 from edgeform.domain.observed import Observation, Observed, Unobserved, Unreachability
-from edgeform.domain.quantities import show_bytes
+from edgeform.domain.quantities import show_bytes, show_count
 from edgeform.domain.site import Device
 from edgeform.errors import DeviceBlocked, Incomplete, NeedsHands, worst_of
 from edgeform.lock.lockfile import read as read_lock
@@ -96,7 +96,10 @@ def _site(folder: Path) -> Iterator[Finding]:
     if has_errors(loaded.diagnostics):
         count = len(loaded.diagnostics)
         yield Finding(
-            name="site", state=WRONG, detail=f"{count} problem(s)", hint="edgeform validate"
+            name="site",
+            state=WRONG,
+            detail=f"{show_count(count, 'problem')}",
+            hint="edgeform validate",
         )
     else:
         site = loaded.checked()

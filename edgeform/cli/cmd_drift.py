@@ -16,7 +16,14 @@ from edgeform.cli.workspace import find_workspace, now
 from edgeform.domain.names import short
 from edgeform.drift.compare import Compared, Word
 from edgeform.emit.ci_files import drift_alerts
-from edgeform.errors import CHANGES_PRESENT, Incomplete, NeedsHands, UsageError, worst_of
+from edgeform.errors import (
+    CHANGES_PRESENT,
+    DeviceBlocked,
+    Incomplete,
+    NeedsHands,
+    UsageError,
+    worst_of,
+)
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
 
@@ -95,7 +102,9 @@ def command(
 
     drift: the device is no longer what it confirmed (exit 2). pending: it is, and an apply waits for it.
     unknown: it could not be looked at (exit 9), which is never taken for clean. held: what is wanted
-    failed there before. `drift schedule` writes what does this every night.
+    failed there before (exit 3, as `plan` has it): nothing happens until somebody decides.
+
+    `drift schedule` writes what does this every night, `drift alerts` prints rules for Prometheus.
     """
     kind = service or kind
     if words[:1] == ("alerts",):
@@ -127,7 +136,7 @@ def command(
     else:
         click.echo(table(COLUMNS, [row for one in found for row in _rows(one)]), nl=False)
     codes = tell_others(outputs, name, found)
-    return worst_of([*codes, *(code for one in found for code in _codes(one))])
+    return worst_of([*codes, *(code for one in found for code in codes_of(one))])
 
 
 def _schedule(
@@ -159,8 +168,13 @@ def _passed_on(
     return tuple(words)
 
 
-def _codes(one: Compared) -> list[int]:
-    codes = {Word.DRIFT: CHANGES_PRESENT, Word.UNKNOWN: Incomplete.exit_code}
+def codes_of(one: Compared) -> list[int]:
+    """The exit codes that one device contributes, for `errors.worst_of`."""
+    codes = {
+        Word.DRIFT: CHANGES_PRESENT,
+        Word.UNKNOWN: Incomplete.exit_code,
+        Word.HELD: DeviceBlocked.exit_code,
+    }
     found = [codes.get(word, 0) for word in one.words]
     return [*found, NeedsHands.exit_code] if one.needs_hands else found
 

@@ -13,7 +13,7 @@ from edgeform.cli.options import output_option, select_option, site_argument, ye
 from edgeform.cli.talking import talk
 from edgeform.cli.tooling import tool_artifact
 from edgeform.cli.workspace import Workspace, find_workspace
-from edgeform.domain.quantities import show_bytes
+from edgeform.domain.quantities import show_bytes, show_count
 from edgeform.domain.site import Device
 from edgeform.errors import UsageError, worst_of
 from edgeform.lock.lockfile import read as read_lock
@@ -103,9 +103,9 @@ def _devices(
         roll = call_the_roll(site, selectors, listener)
         if not dry_run:
             confirm(
-                f"Collect on {len(roll.devices)} device(s)?",
+                f"Collect on {show_count(len(roll.devices), 'device')}?",
                 yes=yes,
-                would=f"Generations on {len(roll.devices)} device(s) would be removed",
+                would=f"Generations on {show_count(len(roll.devices), 'device')} would be removed",
                 command="edgeform gc -l SELECTOR --yes",
             )
         answers = ask_each(roll, transport, _question(dry_run=dry_run))

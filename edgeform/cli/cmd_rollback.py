@@ -4,8 +4,9 @@ import time
 
 import click
 
+from edgeform.apply.device import Refusal
 from edgeform.apply.generations import KeptGeneration, kept_generations
-from edgeform.apply.outcome import Outcome, Unchanged, exit_code, sentence, word
+from edgeform.apply.outcome import Outcome, Pending, Unchanged, exit_code, sentence, word
 from edgeform.apply.returning import Return, turn_back
 from edgeform.cli.asking import (
     Missed,
@@ -21,13 +22,15 @@ from edgeform.cli.options import output_option, select_option, yes_option
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import stamp, who
 from edgeform.domain.names import short
+from edgeform.domain.quantities import show_count
 from edgeform.domain.site import Device
 from edgeform.errors import UsageError, worst_of
 from edgeform.events import Listener
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
+from edgeform.rollout.journal import Journal
 from edgeform.rollout.run import Stop, drive
-from edgeform.transport.base import Transport
+from edgeform.transport.base import DeviceUnreachable, Transport
 
 MARGIN_S = 120.0
 NO_PLAN = "rollback"
@@ -65,9 +68,9 @@ def command(
         if not wishes:
             return worst_of(codes)
         confirm(
-            f"Return {len(wishes)} device(s)?",
+            f"Return {show_count(len(wishes), 'device')}?",
             yes=yes,
-            would=f"{len(wishes)} device(s) would return to an older generation",
+            would=f"{show_count(len(wishes), 'device')} would return to an older generation",
             command=f"edgeform rollback {' '.join(wishes)} --yes",
         )
         outcomes = _run(roll, transport, listener, wishes)
@@ -134,6 +137,8 @@ def _run(
 
         def ended(outcome: Outcome) -> None:
             journal.ended(run, outcome, now=stamp())
+            if not isinstance(outcome, Pending):
+                _keep_receipts(roll, transport, journal, devices[outcome.device])
 
         done = drive(
             tuple(wishes),
@@ -145,3 +150,14 @@ def _run(
         codes = [exit_code(o) for o in done.outcomes if not isinstance(o, Unchanged)]
         journal.finish(run, exit_code=worst_of(codes), now=stamp())
     return tuple(sorted(done.outcomes, key=lambda o: o.device))
+
+
+def _keep_receipts(roll: Roll, transport: Transport, journal: Journal, device: Device) -> None:
+    """Bring home what the device wrote, so that a plan knows that it was us; `receipts` tries again."""
+    site = roll.site.name
+    try:
+        found = roll.client(transport, device).receipts(journal.last_receipt(site, device.name))
+    except DeviceUnreachable:
+        return
+    if not isinstance(found, Refusal):
+        journal.keep_receipts(site, device.name, found, now=stamp())

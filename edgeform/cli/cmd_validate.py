@@ -7,6 +7,7 @@ import click
 from edgeform.cli.options import output_option, site_argument
 from edgeform.cli.workspace import find_workspace
 from edgeform.diagnostics import Diagnostic, has_errors, rendered
+from edgeform.domain.quantities import show_count
 from edgeform.errors import SpecInvalid
 from edgeform.report.documents import SITE_DOCUMENTS, site_document
 from edgeform.spec.load import load
@@ -33,8 +34,9 @@ def command(site: str | None, output: str) -> int:
         click.echo(rendered(diagnostic), err=True)
     found = loaded.checked()
     click.echo(
-        f"{found.name}: {len(found.devices)} devices, {len(found.classes)} classes,"
-        f" {len(found.models)} models in {len(loaded.files)} files; no errors"
+        f"{found.name}: {show_count(len(found.devices), 'device')},"
+        f" {show_count(len(found.classes), 'class')}, {show_count(len(found.models), 'model')}"
+        f" in {show_count(len(loaded.files), 'file')}; no errors"
     )
     return 0
 

@@ -7,14 +7,13 @@ import click
 from edgeform.cli.asking import call_the_roll
 from edgeform.cli.fleet import observe
 from edgeform.cli.planning import look_and_plan, want
+from edgeform.cli.remembering import remembered
 from edgeform.cli.workspace import Workspace
 from edgeform.domain.observed import Observation
 from edgeform.drift.compare import Compared, compare
 from edgeform.events import Listener
 from edgeform.plan import DevicePlan
 from edgeform.transport.base import Transport
-from edgeform_wire import receipt
-from edgeform_wire.errors import WireError
 
 
 def looked(
@@ -33,9 +32,9 @@ def compared_all(
     planned: Mapping[str, DevicePlan],
 ) -> list[Compared]:
     """Every device against its last confirmed generation and against what is wanted of it."""
-    remembered = _remembered(workspace, site, observations)
+    confirmed = _remembered(workspace, site, observations)
     return [
-        compare(seen, planned.get(device), remembered.get(device))
+        compare(seen, planned.get(device), confirmed.get(device))
         for device, seen in observations.items()
     ]
 
@@ -54,7 +53,9 @@ def look(
         seen = observe(transport, roll.devices, roll.targets, listener, verify=verify)
         return seen, {}, roll.site.name
     wanted = want(workspace, listener)
-    looked = look_and_plan(wanted, transport, selectors, listener, verify=verify)
+    looked = look_and_plan(
+        wanted, transport, selectors, listener, verify=verify, is_remembering=False
+    )
     planned = {device.device: device for device in looked.plan.devices}
     return looked.observations, planned, wanted.site.name
 
@@ -63,21 +64,9 @@ def _remembered(
     workspace: Workspace, site: str, observations: Mapping[str, Observation]
 ) -> dict[str, str]:
     """The digest that each device's newest archived receipt confirms, if no newer receipt waits there."""
-    if not (workspace.state_dir / "journal.db").exists():
-        return {}
-    found = {}
-    with workspace.journal() as journal:
-        for device, seen in observations.items():
-            lines = journal.receipts(site, device)
-            newest = getattr(seen, "last_receipt", 0)
-            if not lines or newest != journal.last_receipt(site, device):
-                continue
-            for entry in reversed(lines):
-                try:
-                    decoded = receipt.decode_line(entry).receipt
-                except WireError:
-                    break
-                if decoded.result == "committed":
-                    found[device] = decoded.digest
-                    break
-    return found
+    archive = remembered(workspace, site)
+    return {
+        device: archive[device].digest
+        for device, seen in observations.items()
+        if device in archive and archive[device].last_seq == getattr(seen, "last_receipt", 0)
+    }

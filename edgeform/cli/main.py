@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "generations": "list the generations a device keeps",
     "diff": "compare two generations of a device",
     "rollback": "return to a kept generation",
+    "release": "let a device try again what failed there",
     "drift": "compare devices with their last confirmed generation",
     "logs": "show a pipeline's log",
     "receipts": "show and verify what devices reported",

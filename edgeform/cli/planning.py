@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeform import events
 from edgeform.cli.fleet import Resolve, observe, target_of
+from edgeform.cli.remembering import remembered
 from edgeform.cli.tooling import root_digests, shipped_tool
 from edgeform.cli.workspace import Workspace, stamp, who
 from edgeform.diagnostics import Diagnostic
@@ -125,20 +126,24 @@ def look_and_plan(
     listener: events.Listener,
     *,
     verify: str = "sample",
+    is_remembering: bool = True,
 ) -> Seen:
     """One look at each selected device, and what would be done to it.
 
     Args:
         verify: how thoroughly devices compare their files with their manifest; a sample looks at every
             file's size and mode and hashes some, for about 40 ms on a device (x86-64, 2026-11-22).
+        is_remembering: whether what somebody else did to a device that was as wanted is called drift.
     """
     devices = select(wanted.site, selectors)
     found = observe(transport, devices, targets(wanted, devices), listener, verify=verify)
+    memory = remembered(wanted.workspace, wanted.site.name) if is_remembering else {}
     context = Context(
         site=wanted.site.name,
         models={m.name: m for m in wanted.site.models},
         tool=wanted.tool,
         roots=root_digests(wanted.workspace.trust_dir),
+        remembered={device: found.digest for device, found in memory.items()},
     )
     plan = make_plan(
         wanted.site,

@@ -66,3 +66,9 @@ def show_seconds(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def show_count(count: int, noun: str) -> str:
+    """`1 device`, `3 devices`, `0 classes`: people read tables at night, spare them the `(s)`."""
+    many = noun + ("es" if noun.endswith(("s", "ch", "x")) else "s")
+    return f"{count} {noun if count == 1 else many}"

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from edgeform.domain.names import short
 from edgeform.domain.observed import DriftFound, Observation, Observed, Unobserved
+from edgeform.domain.quantities import show_count
 from edgeform.plan import Blocked, Busy, Changed, DevicePlan, Held, Unchanged, Unreachable
 from edgeform.plan.changes import Reason
 
@@ -116,7 +117,11 @@ def _wanted(planned: DevicePlan | None) -> tuple[Word | None, str]:
         case Changed():
             ours = [change for change in planned.changes if change.reason is not Reason.DRIFT]
             count = len(ours)
-            return (Word.PENDING, f"{count} change(s) wait for an apply") if ours else (None, "")
+            return (
+                (Word.PENDING, f"{show_count(count, 'change')} waiting for an apply")
+                if ours
+                else (None, "")
+            )
         case Held():
             return Word.HELD, f"{planned.detail} ({short(planned.digest)})"
         case Busy():

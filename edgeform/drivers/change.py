@@ -130,8 +130,10 @@ class _Change:
             failed = next((s for s in steps if not s.succeeded), None)
             if failed is not None:
                 return self._undo(f"{failed.operation} failed: {failed.detail}")
-            changed = sum(s.changed for s in steps) + self._roles()
-            rebooted = self._wanted.reboot and changed > 0 and self._reboot()
+            roles = self._roles()
+            changed = sum(s.changed for s in steps) + roles
+            is_loaded = roles > 0 or any(s.changed and s.is_loaded for s in steps)
+            rebooted = self._wanted.reboot and is_loaded and self._reboot()
             reason = self._verify()
         except DeviceUnreachable as exc:
             return self._undo(f"the device went away: {exc.detail}")

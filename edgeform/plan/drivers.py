@@ -7,14 +7,20 @@ from edgeform.domain.observed import Facts
 from edgeform.plan import changes as c
 from edgeform.plan.changes import DriverChange, Fidelity, Reason, Undoing
 
+_BELOW = (c.InstallPackage, c.LoadModule, c.RunVendorRole)
+"""What may be loaded by the kernel, or by who knows whom."""
+
 
 def driver_changes(drivers: DriverTuple, facts: Facts, reason: Reason) -> tuple[DriverChange, ...]:
-    """The changes that bring the tuple about; a reboot at the end where the tuple demands one."""
+    """The changes that bring the tuple about; a reboot at the end where the tuple demands one.
+
+    Rules, groups and kernel parameters are in effect at once; only what the kernel loads asks for a reboot.
+    """
     if drivers.is_empty:
         return ()
     undo = Undoing.PACKAGES if drivers.undo is Undo.PACKAGES else Undoing.NONE
     found = tuple(_missing(drivers, facts, reason, undo))
-    if found and drivers.reboot:
+    if drivers.reboot and any(isinstance(change, _BELOW) for change in found):
         found += (c.Reboot(reason=reason, undo=Undoing.NONE, downtime_s=None, reboot=True),)
     return found
 

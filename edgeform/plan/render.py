@@ -130,6 +130,8 @@ def _group(group: Group, *, expand: bool) -> Iterator[Line]:
                 text="    It is not tried again by itself. See why, then change the spec or the model:"
             )
             yield Line(text=f"        edgeform receipts {group.names[0]}")
+            yield Line(text="    If what it failed of is gone, let it be tried again:")
+            yield Line(text=f"        edgeform release {group.names[0]} {short(device.digest)}")
         case Busy() as device:
             yield _head(group, "=", Meaning.PROBLEM, "busy")
             what = device.transaction

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from edgeform import events
-from edgeform.domain.quantities import show_bytes, show_seconds
+from edgeform.domain.quantities import show_bytes, show_count, show_seconds
 from edgeform.events import Event
 from edgeform.report.clean import one_line
 
@@ -42,8 +42,8 @@ def _sentence(event: Event) -> Sentence:  # noqa: C901, PLR0912 - one case per k
     match event:
         case events.SiteLoaded():
             text = (
-                f"loaded site {event.site}: {_many(event.devices, 'device')}"
-                f" from {_many(event.files, 'file')} in {show_seconds(event.seconds)}"
+                f"loaded site {event.site}: {show_count(event.devices, 'device')}"
+                f" from {show_count(event.files, 'file')} in {show_seconds(event.seconds)}"
             )
             return Sentence(device="", text=text)
         case events.ObservationDone():
@@ -54,7 +54,7 @@ def _sentence(event: Event) -> Sentence:  # noqa: C901, PLR0912 - one case per k
             return Sentence(device=event.device, text=text, tone=Tone.CAREFUL)
         case events.Published():
             text = (
-                f"published {_many(event.devices, 'deployment')},"
+                f"published {show_count(event.devices, 'deployment')},"
                 f" timestamp version {event.timestamp_version}"
             )
             return Sentence(device="", text=text)
@@ -108,10 +108,6 @@ def _verdict_tone(verdict: str) -> Tone:
     return {"pass": Tone.GOOD, "fail": Tone.BAD, "inconclusive": Tone.CAREFUL}.get(
         verdict, Tone.FAINT
     )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _behind(detail: str) -> str:

@@ -209,6 +209,15 @@ class Journal:
         )
         return tuple(bytes(row[0]) for row in rows)
 
+    def newest_first(self, site: str) -> Iterable[tuple[str, int, bytes]]:
+        """(device, seq, line) of every receipt, device by device."""
+        rows = self._db.execute(
+            "SELECT device, seq, line FROM receipts WHERE site = ? ORDER BY device, seq DESC",
+            (site,),
+        )
+        for device, seq, line in rows:
+            yield device, int(seq), bytes(line)
+
     def last_receipt(self, site: str, device: str) -> int:
         row = self._db.execute(
             "SELECT MAX(seq) FROM receipts WHERE site = ? AND device = ?", (site, device)

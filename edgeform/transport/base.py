@@ -72,12 +72,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionStep:
-    """One thing the provision lane did: which operation, whether it changed anything, how it ended."""
+    """One thing the provision lane did: which operation, whether it changed anything, how it ended.
+
+    Args:
+        is_loaded: the kernel loads what was changed, so that a class may demand a reboot for it.
+    """
 
     operation: str
     changed: bool
     succeeded: bool
     detail: str = ""
+    is_loaded: bool = False
 
 
 class DeviceUnreachable(Incomplete):

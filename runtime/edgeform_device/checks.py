@@ -12,6 +12,7 @@ from edgeform_device.control import Control, RuntimeRefused, RuntimeSilent
 from edgeform_device.goldens import answer_to, check_goldens, load_tensor
 from edgeform_device.process import cpu_seconds, evidence, resident_bytes
 from edgeform_device.subject import FAIL, INCONCLUSIVE, PASS, SKIPPED, Subject, verdict_on
+from edgeform_device.wording import shown_bytes
 from edgeform_wire import golden
 from edgeform_wire.receipt import CheckResult
 
@@ -163,7 +164,7 @@ def _memory(
     warm = resident_bytes(subject.pid)
     if limit is not None:
         verdict = PASS if warm <= limit else FAIL
-        detail = f"{warm} bytes resident, limit {limit}"
+        detail = f"{shown_bytes(warm)} resident of {shown_bytes(limit)}"
         results.append(verdict_on(subject, "memory", verdict, detail, {"rss_bytes": warm}))
     case = next((c for c in cases if c.level == "tensor"), None)
     if slope_limit is not None and case is not None:
@@ -171,7 +172,8 @@ def _memory(
             answer_to(control, subject, case)
         grown = resident_bytes(subject.pid) - warm
         verdict = PASS if grown <= slope_limit else FAIL
-        detail = f"grew by {grown} bytes in {SLOPE_RUNS} inferences, limit {slope_limit}"
+        grew = f"grew by {shown_bytes(grown)} in {SLOPE_RUNS} inferences"
+        detail = f"{grew}, limit {shown_bytes(slope_limit)}"
         results.append(verdict_on(subject, "memory_slope", verdict, detail, {"grown_bytes": grown}))
     return results
 
@@ -181,4 +183,6 @@ def _disk(subject: Subject, minimum: Optional[int]) -> CheckResult:
     if minimum is None or free is None:
         return verdict_on(subject, "disk", SKIPPED, "")
     verdict = PASS if free >= minimum else FAIL
-    return verdict_on(subject, "disk", verdict, f"{free} bytes free, minimum {minimum}")
+    return verdict_on(
+        subject, "disk", verdict, f"{shown_bytes(free)} free, minimum {shown_bytes(minimum)}"
+    )

@@ -30,6 +30,7 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "logs": ("verbs", "logs"),
     "receipts": ("verbs", "receipts"),
     "generations": ("verbs", "generations"),
+    "release": ("verbs", "release"),
     "selftest": ("verbs", "selftest"),
     "version": ("verbs", "version"),
     "activate": ("transaction_verbs", "activate"),

@@ -103,8 +103,12 @@ def pipeline_file(content: Generation, use: PipelineUse, number: int) -> Pipelin
 
 
 def changed(before: Optional[Generation], after: Generation) -> Tuple[str, ...]:
-    """The pipelines of `after` that must be started anew: new, or different in anything they use."""
-    if before is None:
+    """The pipelines of `after` that must be started anew: new, or different in anything they use.
+
+    The same generation again is for putting right what somebody changed on this device: which of it the
+    running pipelines have read nobody knows, so all of them are started anew.
+    """
+    if before is None or before.digest == after.digest:
         return tuple(sorted(use.name for use in after.pipelines))
     old = {use.name: use for use in before.pipelines}
     return tuple(

@@ -99,6 +99,7 @@ class Health:
 
     Args:
         phase: what the runtime says of itself, or empty when the socket does not answer.
+        failures: how often it ended by itself since it was last told to start.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Health:
     pid: int
     phase: str
     detail: str = ""
+    failures: int = 0
 
     @property
     def is_ready(self) -> bool:

@@ -8,6 +8,7 @@ from edgeform_device.errors import DeviceError, Held, Incomplete, Refused, Stale
 from edgeform_device.facts import Facts
 from edgeform_device.records import Committed, Quarantined
 from edgeform_device.trusted import Approved
+from edgeform_device.wording import shown_bytes
 from edgeform_wire import digest as digests
 from edgeform_wire.artifact import Artifact
 
@@ -68,7 +69,8 @@ def _held(approved: Approved, quarantine: Dict[str, Quarantined]) -> Iterator[De
         yield Held(
             f"Generation {digests.short(digest)} failed here before and is held.",
             detail=f"{entry.when}: {entry.reason}",
-            hint="Publish a generation that differs.",
+            hint="Publish a generation that differs; or, if what it failed of is gone, release it:\n"
+            f"    edgeform release {approved.deployment.generation.device} {digests.short(digest)}",
         )
 
 
@@ -115,8 +117,9 @@ def _space(situation: Situation) -> Iterator[DeviceError]:
     free = situation.facts.free_bytes
     if free < needed:
         yield Refused(
-            f"The disk has {free} bytes free; {needed} are needed.",
-            detail=f"That is {SPACE_FACTOR} x ({situation.new_bytes} new + {ROLLBACK_BYTES} to turn back).",
+            f"The disk has {shown_bytes(free)} free; {shown_bytes(needed)} are needed.",
+            detail=f"That is {SPACE_FACTOR} x ({shown_bytes(situation.new_bytes)} new"
+            f" + {shown_bytes(ROLLBACK_BYTES)} to turn back).",
             hint="Make room:\n    edgeform gc",
         )
 
@@ -153,7 +156,7 @@ def _policy(approved: Approved, situation: Situation) -> Iterator[DeviceError]:
 def _bytes(situation: Situation) -> Iterator[DeviceError]:
     if situation.missing_bytes:
         yield Incomplete(
-            f"{situation.missing_bytes} bytes of blobs have not arrived.",
+            f"{shown_bytes(situation.missing_bytes)} of blobs have not arrived.",
             hint="Send what is missing:\n    edgeform apply",
         )
 

@@ -11,7 +11,7 @@ from typing import Optional, Tuple
 from edgeform_device.layout import Layout, check_name
 from edgeform_wire.errors import WireError
 
-WANT, PID, SHADOW = ".want", ".pid", ".shadow.pid"
+WANT, PID, SHADOW, FAILED = ".want", ".pid", ".shadow.pid", ".failed"
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,16 @@ def write_running(path: str, running: Running) -> None:
     with open(tmp, "w", encoding="ascii") as stream:
         json.dump(vars(running), stream)
     os.rename(tmp, path)
+
+
+def read_failures(path: str, token: str) -> int:
+    """How often what fulfils that wish ended by itself; nothing that an earlier wish suffered."""
+    found = read_running(path)
+    return found.pid if found is not None and found.token == token else 0
+
+
+def write_failures(path: str, token: str, count: int) -> None:
+    write_running(path, Running(count, "", token))
 
 
 def control_files(folder: str) -> Tuple[str, ...]:

@@ -4,7 +4,7 @@ Both can be cut anywhere and run again by anybody who holds the transaction lock
 itself, the guard, or recovery at boot. The decided file is removed last, so it always says what is left.
 """
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from edgeform_device import generations
 from edgeform_device.decide import decide_by_rename
@@ -12,6 +12,7 @@ from edgeform_device.errors import Corrupt, DeviceError
 from edgeform_device.journal import Journal, Outcome
 from edgeform_device.ports import Environment, Health, Verdict
 from edgeform_device.records import Committed, NeedsHandsRecord, Order, Quarantined, State, Txn
+from edgeform_device.wording import sentence
 from edgeform_wire.generation import Generation
 
 HEALTHY_WITHIN_S = 30.0
@@ -76,7 +77,7 @@ def finish_revert(env: Environment, txn: Txn) -> Outcome:
     if unhealthy:
         result = "needs_hands"
         said = " ".join(unhealthy + trouble)
-        reason = f"{reason} The generation before is not healthy either: {said}"
+        reason = f"{sentence(reason)} The generation before is not healthy either: {said}"
         state.write_needs_hands(NeedsHandsRecord(txn.id, reason, env.clock.wall_time()))
     outcome = _report(env, txn, journal, (result, reason))
     _clear(env)
@@ -92,28 +93,42 @@ def point_to(env: Environment, number: Optional[int]) -> None:
 
 
 def await_healthy(
-    env: Environment, content: Optional[Generation], within_s: float = HEALTHY_WITHIN_S
+    env: Environment,
+    content: Optional[Generation],
+    within_s: float = HEALTHY_WITHIN_S,
+    failures: int = 0,
 ) -> Tuple[str, ...]:
     """What is not ready when the time is over, a sentence per pipeline; empty when all are.
 
     A runtime that fails says why, ends, and is started again: at the end it mostly says `loading`, so the
     last reason that was heard is told with it.
+
+    Args:
+        failures: after how many failed starts of one pipeline waiting for it is over; 0 for never, which
+            is for going back: there is nothing else to be tried.
     """
     names = () if content is None else tuple(use.name for use in content.pipelines)
     until = env.clock.boottime_s() + within_s
-    heard = {}  # type: Dict[str, str]
+    heard: Dict[str, str] = {}
+    died: Dict[str, Set[int]] = {name: set() for name in names}
     while True:
         found = [env.services.health(name) for name in names]
         sick = [h for h in found if not h.is_ready]
-        heard.update((h.name, h.detail) for h in sick if h.phase == "failed" and h.detail)
-        if not sick or env.clock.boottime_s() >= until:
+        for health in sick:
+            if health.phase == "failed":
+                died[health.name].add(health.pid)
+                heard[health.name] = health.detail or heard.get(health.name, "")
+        is_hopeless = failures > 0 and any(
+            max(h.failures, len(died[h.name])) >= failures for h in sick
+        )
+        if not sick or is_hopeless or env.clock.boottime_s() >= until:
             return tuple(_with_reason(h, heard.get(h.name, "")) for h in sick)
         env.clock.sleep(POLL_S)
 
 
 def _with_reason(health: Health, heard: str) -> str:
     said = describe(health)
-    return said if not heard or heard in said else f"{said} Before, it failed: {heard}"
+    return said if not heard or heard in said else f"{sentence(said)} Before, it failed: {heard}"
 
 
 def describe(health: Health) -> str:

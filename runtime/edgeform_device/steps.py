@@ -10,10 +10,13 @@ from edgeform_device import generations
 from edgeform_device.ports import Environment, Health
 from edgeform_device.settle import POLL_S, await_healthy, describe
 from edgeform_device.subject import Subject
+from edgeform_device.wording import sentence
 from edgeform_wire.generation import Generation, PipelineUse
 from edgeform_wire.receipt import CheckResult
 
 READY_WITHIN_S = 120.0
+FAILED_STARTS = 3
+"""A pipeline may start too early once, for example while its neighbour still has the port it takes over."""
 SHADOW_HEADROOM_BYTES = 64 * 1024 * 1024
 """What must stay available beside the shadow, so that the kernel reclaims nothing from the live one."""
 UNKNOWN_RUNTIME_BYTES = 192 * 1024 * 1024
@@ -71,7 +74,8 @@ def switch_services(env: Environment, before: Optional[Generation], after: Gener
     env.services.stop(generations.removed(before, after))
     env.services.restart(generations.changed(before, after))
     env.services.start(tuple(sorted(use.name for use in after.pipelines)))
-    return " ".join(await_healthy(env, after, READY_WITHIN_S))
+    found = await_healthy(env, after, READY_WITHIN_S, failures=FAILED_STARTS)
+    return " ".join(sentence(problem) for problem in found)
 
 
 def live_checks(

@@ -15,6 +15,7 @@ from typing import Iterator, List, Optional, Tuple
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import Corrupt, Incomplete, Refused
 from edgeform_device.layout import Layout
+from edgeform_device.wording import shown_bytes
 from edgeform_wire import digest as digests
 
 STAMP_S = 946_684_800
@@ -244,8 +245,8 @@ def disk_full(path: str, needed_bytes: int) -> Refused:
         free = 0
     return Refused(
         "The device's disk is full.",
-        detail=f"{needed_bytes} bytes were to be written and {free} are free. What runs keeps running; "
-        "an upload that stopped here can be resumed.",
+        detail=f"{shown_bytes(needed_bytes)} were to be written and {shown_bytes(free)} are free."
+        " What runs keeps running; an upload that stopped here can be resumed.",
         hint="Make room, for example by removing old generations:\n    edgeform gc",
     )
 

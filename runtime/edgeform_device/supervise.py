@@ -12,6 +12,7 @@ from typing import Dict, Tuple
 from edgeform_device.layout import Layout, check_name
 from edgeform_device.ports import Clock
 from edgeform_device.running import (
+    FAILED,
     PID,
     SHADOW,
     WANT,
@@ -23,6 +24,7 @@ from edgeform_device.running import (
     read_running,
     start_time,
     unlink,
+    write_failures,
     write_running,
 )
 
@@ -41,6 +43,7 @@ class Supervisor:
         self._clock = clock
         self._tool = tool
         self._failures: Dict[str, int] = {}
+        self._wishes: Dict[str, str] = {}
         self._not_before_s: Dict[str, float] = {}
         self._since_s: Dict[str, float] = {}
 
@@ -85,18 +88,21 @@ class Supervisor:
             return
         running = read_running(self._file(name, PID))
         is_alive = running is not None and running.is_alive()
-        if running is not None and running.token != wish.token:
-            self._stop(name)
+        if self._wishes.get(name) != wish.token:
+            # What an earlier wish suffered delays no new one, also where nothing runs by now.
+            self._wishes[name] = wish.token
             self._failures.pop(name, None)
             self._not_before_s.pop(name, None)
+        if running is not None and running.token != wish.token:
+            self._stop(name)
         elif is_alive:
             return
         elif running is not None:
-            self._note_failure(name)
+            self._note_failure(name, wish.token)
         if self._clock.boottime_s() >= self._not_before_s.get(name, 0.0):
             self._start(name, wish.token)
 
-    def _note_failure(self, name: str) -> None:
+    def _note_failure(self, name: str, token: str) -> None:
         """It ended by itself: wait longer each time, and forget that when it has run for a while."""
         now = self._clock.boottime_s()
         if name in self._not_before_s and now < self._not_before_s[name]:
@@ -105,6 +111,7 @@ class Supervisor:
             self._failures.pop(name, None)
         count = self._failures.get(name, 0)
         self._failures[name] = count + 1
+        write_failures(self._file(name, FAILED), token, count + 1)
         self._not_before_s[name] = now + BACK_OFF_S[min(count, len(BACK_OFF_S) - 1)]
         unlink(self._file(name, PID))
 

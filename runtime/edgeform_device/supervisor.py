@@ -15,6 +15,7 @@ from edgeform_device.launch import RESTARTING, detach
 from edgeform_device.layout import Layout, check_name
 from edgeform_device.ports import Clock, Health
 from edgeform_device.running import (
+    FAILED,
     PID,
     SHADOW,
     WANT,
@@ -24,6 +25,7 @@ from edgeform_device.running import (
     daemon_pid,
     end,
     has_ended,
+    read_failures,
     read_running,
     reap,
     start_time,
@@ -84,10 +86,14 @@ class SupervisorServices:
 
     def health(self, name: str) -> Health:
         running = read_running(self._file(name, PID))
+        failures = self._failures(name)
         if running is None or not running.is_alive():
-            return Health(name, is_active=False, pid=0, phase="", detail=self._last_words(name))
+            detail = self._last_words(name)
+            return Health(name, is_active=False, pid=0, phase="", detail=detail, failures=failures)
         phase, detail = services.runtime_phase(self._layout.socket(name))
-        return Health(name, is_active=True, pid=running.pid, phase=phase, detail=detail)
+        return Health(
+            name, is_active=True, pid=running.pid, phase=phase, detail=detail, failures=failures
+        )
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unlink(self._layout.socket(use.name, is_shadow=True))
@@ -140,6 +146,10 @@ class SupervisorServices:
         # Of this boot only: after a reboot recovery decides anew what shall run.
         token = f"{self._clock.boot_id()}:{self._clock.boottime_s():.6f}"
         write_running(self._file(name, WANT), Running(0, "", token))
+
+    def _failures(self, name: str) -> int:
+        wish = read_running(self._file(name, WANT))
+        return 0 if wish is None else read_failures(self._file(name, FAILED), wish.token)
 
     def _is_wanted(self, name: str) -> bool:
         wish = read_running(self._file(name, WANT))

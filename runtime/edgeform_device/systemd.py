@@ -153,12 +153,13 @@ class SystemdServices:
         wanted = ("ActiveState", "SubState", "MainPID", "Result", "NRestarts")
         found = _show(unit, wanted)
         pid = int(found.get("MainPID") or 0)
+        failures = int(found.get("NRestarts") or 0)
         if found.get("ActiveState") not in ("active", "activating") or not pid:
             state = f"{found.get('ActiveState')} ({found.get('SubState')})"
             detail = f"systemd says {state}, result {found.get('Result')}"
-            return Health(name, is_active=False, pid=0, phase="", detail=detail)
+            return Health(name, is_active=False, pid=0, phase="", detail=detail, failures=failures)
         phase, detail = services.runtime_phase(socket)
-        return Health(name, is_active=True, pid=pid, phase=phase, detail=detail)
+        return Health(name, is_active=True, pid=pid, phase=phase, detail=detail, failures=failures)
 
     def _owner(self) -> Tuple[int, int]:
         try:

@@ -15,6 +15,7 @@ from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome, prune
 from edgeform_device.layout import Layout
 from edgeform_device.ports import TRANSACTION_LOCK, Environment
 from edgeform_device.records import Committed, Lease, Order, State, Txn
+from edgeform_device.wording import sentence
 from edgeform_wire import digest as digests
 from edgeform_wire.deployment import Policy
 from edgeform_wire.generation import Generation
@@ -170,8 +171,6 @@ class _Run:
         number = self._order.generation
         self._journal.begin("preflight")
         content = generations.read(env.disk, env.layout, number)
-        if self._committed is not None and self._committed.generation == number:
-            raise Refused(f"Generation {number} is the committed one already.")
         self._check_quarantine(content.digest)
         check_floors(self._state, content)
         env.preparation.verify(content)
@@ -191,7 +190,8 @@ class _Run:
             raise Held(
                 f"Generation {digests.short(digest)} failed here before and is held.",
                 f"{held.when}: {held.reason}",
-                "Publish a generation that differs.",
+                "Publish a generation that differs; or, if what it failed of is gone, release it:\n"
+                f"    edgeform release DEVICE {digests.short(digest)}",
             )
 
     def _before(self) -> Optional[Generation]:
@@ -240,7 +240,8 @@ class _Run:
             self._order.transaction,
             target.number,
         )
-        return self._end(("rolled_back", f"{found.problem} Nothing was switched."), target)
+        said = f"{sentence(found.problem)} Nothing was switched."
+        return self._end(("rolled_back", said), target)
 
     def _end(self, ending: Tuple[str, str], target: Optional[Target]) -> Outcome:
         if target is None:

@@ -190,6 +190,21 @@ def generations(session: Session, arguments: List[str]) -> Dict[str, Any]:
     return {"generations": kept.kept(session.disk, session.layout)}
 
 
+def release(session: Session, arguments: List[str]) -> Dict[str, Any]:
+    """What was taken out of quarantine, so that it may be tried again."""
+    from edgeform_device import quarantine
+    from edgeform_wire.fields import Fields
+
+    options(arguments, {})
+    session.identity()
+    fields = Fields(session.request(), "release")
+    digest, who = fields.digest("digest"), fields.text("who", default="local")
+    fields.done()
+    found = quarantine.release(session.disk, session.layout, digest)
+    session.say(f"{who} released {digest}, held since {found.when}: {found.reason}")
+    return {"released": dict(vars(found), digest=digest)}
+
+
 def plan(session: Session, arguments: List[str]) -> Dict[str, Any]:
     """What would stand against a deployment, without doing anything."""
     from edgeform_device import preparation

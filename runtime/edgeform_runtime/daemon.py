@@ -3,6 +3,7 @@
 The control socket answers before the model is loaded, so that `loading` and `failed` can be seen.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -233,5 +234,8 @@ def _listen_tcp(address: str, port: int) -> socket.socket:
         sock.listen(64)
     except (OSError, OverflowError) as exc:
         sock.close()
-        raise PipelineInvalid(f"cannot serve at {address}:{port}: {exc}") from exc
+        why = str(exc)
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
+            why = "another program on this device listens there already"
+        raise PipelineInvalid(f"cannot serve at {address}:{port}: {why}") from exc
     return sock

@@ -19,7 +19,7 @@ from edgeform_runtime.errors import InferenceFailed, ModelRefused, PipelineInval
 from edgeform_runtime.pipeline import Stages, stages_of
 from edgeform_runtime.pipeline.preprocess import Resize
 from edgeform_runtime.stages import preprocess
-from edgeform_runtime.stages.contract import Postprocessor
+from edgeform_runtime.stages.contract import Postprocessor, Seen
 from edgeform_runtime.stages.postprocessors import postprocessor_of
 from edgeform_wire.pipeline import PipelineFile
 
@@ -93,18 +93,20 @@ class LoadedModel:
         self.typical_s = before + (answer.wall_s - before) * AVERAGE_WEIGHT
         return answer
 
-    def tensor_of(self, content: bytes) -> Dict[str, Array]:
-        """The model's input for a file as it comes from the camera.
+    def look(self, content: bytes) -> Seen:
+        """The model's input for a file as it comes from the camera, and what it was made of.
 
         Raises:
             FrameError: the file cannot be decoded.
         """
         spec = self.session.inputs[0]
-        tensor = preprocess.apply(preprocess.decode(content), self.stages.preprocess)
-        return {spec.name: _as_input(tensor, spec)}
+        frame = preprocess.decode(content)
+        tensor = preprocess.apply(frame, self.stages.preprocess)
+        height, width = frame.shape[:2]
+        return Seen(feeds={spec.name: _as_input(tensor, spec)}, frame_px=(width, height))
 
-    def result(self, answer: Answer) -> Dict[str, Any]:
-        return self.postprocessor.result(answer.outputs)
+    def result(self, answer: Answer, seen: Seen) -> Dict[str, Any]:
+        return self.postprocessor.result(answer.outputs, seen)
 
     def warm(self, runs: int) -> Tuple[float, ...]:
         """Seconds of each of that many runs on zeros."""
@@ -137,7 +139,7 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
         ),
     )
     _check_edge(stages, session)
-    postprocessor = postprocessor_of(stages.postprocess, tree, session.outputs)
+    postprocessor = postprocessor_of(stages, tree, session.outputs)
     return LoadedModel(file, stages, engine, session, postprocessor)
 
 

@@ -18,6 +18,7 @@ from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.model import Answer, LoadedModel
 from edgeform_runtime.slots import CANDIDATE, LIVE, PREVIOUS, Slots
+from edgeform_runtime.stages.contract import Seen
 from edgeform_runtime.workers import Workers
 from edgeform_wire import pipeline as pipeline_file
 from edgeform_wire.errors import WireError
@@ -132,14 +133,14 @@ class Operations:
         answer: Header = {}
         with self._slots.using(slot) as model:
             if level == "tensor":
-                feeds = tensors_of(fields, body)
+                seen = Seen(feeds=tensors_of(fields, body))
                 fields.done()
             else:
                 fields.done()
-                feeds = model.tensor_of(body)
-            inferred = self._count(model, feeds)
+                seen = model.look(body)
+            inferred = self._count(model, seen.feeds)
             if level == "encoded":
-                answer["result"], problem = _result_or_problem(model, inferred)
+                answer["result"], problem = _result_or_problem(model, inferred, seen)
                 if problem:
                     answer["result_error"] = problem
         outputs = list(inferred.outputs.items())
@@ -238,11 +239,11 @@ def _done(fields: Fields, body: bytes) -> None:
 
 
 def _result_or_problem(
-    model: LoadedModel, answer: Answer
+    model: LoadedModel, answer: Answer, seen: Seen
 ) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
     """The result, or why there is none: the raw tensors go to the tool in any case."""
     try:
-        return model.result(answer), None
+        return model.result(answer, seen), None
     except RuntimeFault as exc:
         return None, exc.summary
 

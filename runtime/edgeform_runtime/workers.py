@@ -195,16 +195,16 @@ class Workers:
         started = time.monotonic()
         observe(started - frame.captured, stage="queue")
         with self._slots.using(LIVE) as model:
-            feeds = model.tensor_of(frame.content)
+            seen = model.look(frame.content)
             preprocessed = time.monotonic()
             observe(preprocessed - started, stage="preprocess")
             variant = model.variant
             try:
-                answer = model.infer(feeds)
+                answer = model.infer(seen.feeds)
                 observe(answer.wall_s, stage="infer")
                 if answer.wall_s > model.stages.infer.timeout_s:
                     raise InferenceFailed(f"inference took {answer.wall_s:.3f} s, over its time")
-                result = model.result(answer)
+                result = model.result(answer, seen)
             except RuntimeFault:
                 self._metrics.requests.add(variant=variant, source="capture", outcome="failed")
                 raise

@@ -100,6 +100,9 @@ def test_a_reboot_at_any_step_ends_on_the_old_or_the_new_one(site, step):
     )
     assert done.exit_code in expected[after.current], done.text
     site.assert_serving("one", generation=after.current)
+    # A reboot right after the outcome leaves the receipt on the device; whoever asks next gets it.
+    asked = site.edgeform("receipts", str(site.folder), "one")
+    assert asked.exit_code == 0, asked.text
     site.assert_receipts_home("one")
 
 

@@ -1,41 +1,13 @@
 """The same line on unprivileged devices: another prefix, another user than root, and no systemd."""
 
 import json
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.site import EDGEFORM, Completed, Started, copy_locked
+from support.site import copy_locked, wait_for
+from support.small_site import SmallSite
 
 from edgeform.lab.faults import Fault
-from edgeform.lab.site import write_devices
-
-
-@dataclass
-class SmallSite:
-    """One site folder on the devices of a rootless lab."""
-
-    folder: Path
-    lab: object
-    interval_s: float = 0.5
-
-    def want(self, pipeline: str) -> None:
-        self.interval_s += 0.01
-        write_devices(self.folder, self.lab.devices(), self.lab.known_hosts)
-        file = self.folder / "devices.yaml"
-        text = file.read_text().replace("vars: {", f"vars: {{interval_s: {self.interval_s:.2f}, ")
-        use = f"- name: digits-gate\n          pipeline: {pipeline}"
-        file.write_text(text.replace("- name: digits-gate", use))
-
-    def run(self, verb: str, *arguments: str) -> Completed:
-        return Started((EDGEFORM, verb, str(self.folder), *arguments), os.environ).end()
-
-    def generations(self) -> dict[str, int]:
-        said = self.run("status", "--json")
-        assert said.exit_code == 0, said.text
-        found = [json.loads(line) for line in said.out.splitlines()]
-        return {d["device"]: d["committed"] for d in found}
 
 
 @pytest.fixture
@@ -68,11 +40,16 @@ def test_install_update_wrong_model_and_a_lost_connection_without_root_or_system
     assert all(after > before[name] for name, after in small.generations().items())
 
 
-def test_a_rootless_device_that_is_cut_boots_into_what_it_confirmed(small):
+def test_a_rootless_device_that_recovers_at_boot_serves_what_it_confirmed(small):
+    """Without systemd somebody has to start recovery: here the rc.local of a device that has one."""
     applied = small.run("apply", "--yes", "-l", "small-1")
     assert applied.exit_code == 0, applied.text
+    device = next(d for d in small.lab.devices() if d.name == "small-1")
+    start = Path(device.root, "etc", "rc.local")
+    start.parent.mkdir(parents=True, exist_ok=True)
+    start.write_text(f"#!/bin/sh\nexec {device.prefix}/bin/edgeform-device recover\n")
+    start.chmod(0o755)
     small.lab.cut("small-1")
     assert small.run("status", "-l", "small-1").exit_code == 9
     small.lab.boot("small-1")
-    said = small.run("check", "-l", "small-1")
-    assert said.exit_code == 0, said.text
+    wait_for(lambda: small.run("check", "-l", "small-1").exit_code == 0, "it to serve again")

@@ -36,6 +36,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EDGEFORM = str(Path(sys.executable).with_name("edgeform"))
 PREFIX = "/var/lib/edgeform"
 PIPELINE = "digits-gate"
+PORT = 8080
+"""Where that pipeline serves unless a test wants another."""
 TRANSACTION = {"confirm": "controller", "confirm_s": 30, "deadline_s": 90, "soak_s": 0.5}
 MODELS = ("digits", "better", "heavy-1", "heavy-2", "heavy-3")
 BAD = (*WRONG, "too_slow")
@@ -144,6 +146,7 @@ class Choice:
     transaction: tuple[tuple[str, object], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
     connect: tuple[tuple[str, object], ...] = ()
+    port: int = PORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,14 +197,16 @@ class SiteOnDevices:
         """Choose what a device shall run: always something it never ran before.
 
         Args:
-            more: connect, secrets, and everything else is the transaction's.
+            more: connect, secrets, port, and everything else is the transaction's.
         """
+        port = int(more.pop("port", PORT))
         connect = tuple(dict(more.pop("connect", {})).items())
         secrets = tuple(dict(more.pop("secrets", {})).items())
         self.choices[name] = Choice(
             pipeline=pipeline,
             interval_s=round(0.5 + next(self._intervals) / 1000, 3),
             transaction=tuple(more.items()),
+            port=port,
             connect=connect,
             secrets=secrets,
         )
@@ -230,7 +235,7 @@ class SiteOnDevices:
         use = {
             "name": PIPELINE,
             "pipeline": choice.pipeline,
-            "vars": {"scenes": SCENES, "interval_s": choice.interval_s},
+            "vars": {"scenes": SCENES, "interval_s": choice.interval_s, "port": choice.port},
         }
         connect = {
             "host": device.host,

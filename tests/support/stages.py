@@ -2,7 +2,14 @@
 
 from edgeform.domain.stages.action import StoreLocally
 from edgeform.domain.stages.capture import HttpPush, ImageDirectory
-from edgeform.domain.stages.postprocess import Classify
+from edgeform.domain.stages.postprocess import (
+    Anchors,
+    Anomaly,
+    Classify,
+    NamedEntities,
+    Threshold,
+    Yolov8,
+)
 from edgeform.domain.stages.preprocess import Colour, Layout, Normalise, Resize
 from edgeform.domain.stages.report import ReportLines
 
@@ -13,7 +20,14 @@ PREPROCESS = (
     (Normalise(), set()),
     (Layout(), set()),
 )
-POSTPROCESS = ((Classify(), set()),)
+POSTPROCESS = (
+    (Classify(), set()),
+    (Yolov8(), set()),
+    (Anchors(), set()),
+    (NamedEntities(labels="tags.txt"), {"labels"}),
+    (Threshold(), set()),
+    (Anomaly(threshold=0.5), {"threshold"}),
+)
 ACTION = ((StoreLocally(), set()),)
 REPORT = ((ReportLines(), set()),)
 BY_STAGE = {

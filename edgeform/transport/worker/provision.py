@@ -105,6 +105,9 @@ def steps_for(target: Target, drivers: DriverTuple) -> Iterator[Step]:
         )
 
 
+_LOADED = (operations.debian_packages, operations.debian_files, operations.kernel_modules)
+
+
 def _carry_out(host: Host, step: Step, *, become: bool) -> ProvisionStep:
     host.connector.heard = ""
     try:
@@ -118,7 +121,12 @@ def _carry_out(host: Host, step: Step, *, become: bool) -> ProvisionStep:
         return ProvisionStep(
             operation=step.name, changed=False, succeeded=False, detail=_detail(host, str(exc))
         )
-    return ProvisionStep(operation=step.name, changed=done.did_change(), succeeded=True)
+    return ProvisionStep(
+        operation=step.name,
+        changed=done.did_change(),
+        succeeded=True,
+        is_loaded=step.operation in _LOADED,
+    )
 
 
 def _detail(host: Host, otherwise: str) -> str:

@@ -5,8 +5,8 @@ To add an operator: its value and reader in `edgeform_runtime/pipeline/<stage>.p
 `schemas/`, its class in `stages/<stage>/`, one line in the stage's table (`sources`, `sinks`, ...).
 """
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Mapping, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.frames import Frame, Inferred
@@ -20,6 +20,22 @@ class Place:
     pipeline: str
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the model was shown, for those that must lead its answer back to where it came from.
+
+    Args:
+        feeds: the input tensors.
+        frame_px: (width, height) of the picture before any preprocessing; None when it was none.
+        text, spans: the text, and (start, end) of each token in it; a token without text is (0, 0).
+    """
+
+    feeds: Mapping[str, Array]
+    frame_px: Optional[Tuple[int, int]] = None
+    text: Optional[str] = None
+    spans: Tuple[Tuple[int, int], ...] = field(default=())
+
+
 class Source(Protocol):
     """Yields frames on a thread of its own until it is told to stop."""
 
@@ -30,7 +46,7 @@ class Source(Protocol):
 class Postprocessor(Protocol):
     """Makes a result of a model's outputs; pure, called by one thread at a time."""
 
-    def result(self, outputs: Mapping[str, Array]) -> Dict[str, Any]:
+    def result(self, outputs: Mapping[str, Array], seen: Seen) -> Dict[str, Any]:
         """A JSON object whose `kind` says what else is in it.
 
         Raises:

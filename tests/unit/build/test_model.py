@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import onnx
 import pytest
 from support.badmodels import break_model, nan_weights
 from support.runtime import MODEL, some_stages
@@ -97,6 +98,22 @@ def test_a_fifo_is_refused_and_not_read(model):
     os.mkfifo(model / "pipe")
     with pytest.raises(ModelUnusable, match="no plain file"):
         built(model)
+
+
+@pytest.mark.parametrize("place", ["../../secret.bin", "/etc/hostname", "link.bin"])
+def test_a_model_that_reaches_out_of_its_folder_is_no_artifact(model, place):
+    outside = model.parent / "secret.bin"
+    outside.write_bytes(bytes(1 << 16))
+    (model / "link.bin").symlink_to(outside)
+    hostile = onnx.load(model / "model.onnx")
+    weights = max(hostile.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=place)
+    (model / "model.onnx").write_bytes(hostile.SerializeToString())
+    with pytest.raises(ModelUnusable) as refused:
+        built(model)
+    assert place in refused.value.detail, refused.value.detail
 
 
 def test_a_precision_that_the_file_does_not_have_is_refused():

@@ -5,6 +5,12 @@ import json
 import pytest
 from support.written import write_receipt
 
+from edgeform.cli.remembering import remembered
+from edgeform.cli.workspace import Workspace
+from edgeform.rollout.journal import Journal
+from edgeform_device.durable import Disk
+from edgeform_device.layout import layout_for
+from edgeform_device.records import Quarantined, State
 from edgeform_wire import digest as digests
 
 
@@ -114,6 +120,37 @@ def test_the_doctor_says_how_a_new_machine_becomes_a_device(here):
     assert "edgeform enroll -l here-1" in said.out
 
 
+def hold(here, *held: str) -> None:
+    layout = layout_for(str(here.prefix()))
+    failed = Quarantined("cannot serve at 0.0.0.0:80", "2026-11-22T00:00:00Z", "t1-x", 2)
+    State(Disk(), layout).write_quarantine(dict.fromkeys(held, failed))
+
+
+def test_what_is_held_is_listed_and_released_by_its_first_digits(enrolled):
+    one, other = digests.of_bytes(b"one"), digests.of_bytes(b"other")
+    hold(enrolled, one, other)
+    listed = enrolled.run("release", "here-1", "--json")
+    assert listed.code == 0, listed.err
+    assert {o["digest"] for o in listed.objects} == {one, other}
+    assert "cannot serve at" in enrolled.run("release", "here-1").out
+    said = enrolled.run("release", "here-1", digests.short(one))
+    assert (said.code, "the next apply tries it again" in said.err) == (0, True), said.err
+    assert [o["digest"] for o in enrolled.run("release", "here-1", "--json").objects] == [other]
+    with Journal(enrolled.site / ".edgeform/journal.db") as journal:
+        (turn,) = journal.turns(journal.last_run("release"))
+    assert (turn.state, one in turn.detail) == ("released", True)
+
+
+def test_nothing_is_released_by_a_guess(enrolled):
+    hold(enrolled, digests.of_bytes(b"one"))
+    for wrong in ("here-1", "zzz", "abc", "0" * 12):
+        said = enrolled.run("release", "here-1", wrong)
+        assert said.code == 64, said
+        assert "edgeform release" in said.err or "It holds" in said.err, said
+    assert enrolled.run("release").code == 64
+    assert len(enrolled.run("release", "here-1", "--json").objects) == 1
+
+
 def test_collecting_on_a_device_asks_first(enrolled):
     said = enrolled.run("gc", "-l", "here-1")
     assert said.code == 10
@@ -185,3 +222,18 @@ def test_a_confirmed_generation_that_the_device_no_longer_has_is_drift(enrolled)
     (found,) = said.objects
     assert found["words"] == ["drift"]
     assert found["found"][0]["kind"] == "generation"
+
+
+def test_the_last_commit_in_the_archive_is_remembered(enrolled):
+    workspace = Workspace(site_dir=enrolled.site)
+    assert remembered(workspace, "lab") == {}
+    other = digests.of_bytes(b"another manifest")
+    write_receipt(enrolled, "t1")
+    write_receipt(enrolled, "t2", digest=other, result="rolled_back")
+    assert enrolled.run("receipts", "here-1").code == 0
+    found = remembered(workspace, "lab")["here-1"]
+    assert (found.digest, found.last_seq) == (digests.of_bytes(b"manifest"), 2)
+    write_receipt(enrolled, "t3", digest=other)
+    assert remembered(workspace, "lab")["here-1"] == found, "what was not fetched is not known"
+    assert enrolled.run("receipts", "here-1").code == 0
+    assert remembered(workspace, "lab")["here-1"].digest == other

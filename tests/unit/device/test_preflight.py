@@ -110,7 +110,7 @@ def test_a_generation_that_failed_here_is_held_with_its_reason():
 def test_space_is_demanded_with_a_margin():
     full = replace(HERE, new_bytes=10**9)
     (found,) = refusals(approved(), full)
-    assert "1000000000 bytes free" in found.summary
+    assert "953.7 MiB free" in found.summary
     assert refusals(approved(), replace(full, facts=replace(FACTS, free_bytes=2 * 10**9))) == ()
 
 

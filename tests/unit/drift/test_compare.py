@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 from support.plan import a_virgin, an_absentee, digest
 
+from edgeform.cli.cmd_drift import codes_of
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.observed import DriftFound, PendingTransaction, PipelineHealth
 from edgeform.drift.compare import Word, compare
+from edgeform.errors import CHANGES_PRESENT, DeviceBlocked, Incomplete
 from edgeform.plan import Base, Blocked, Busy, Changed, Held, Unchanged
 from edgeform.plan.changes import KeepGenerations, Reason, RestoreDrift
 
@@ -41,6 +43,14 @@ def test_a_device_as_it_confirmed_is_clean():
 
 def test_what_we_changed_is_pending_and_no_drift():
     assert words(seen(), planned(OURS)) == (Word.PENDING,)
+
+
+def test_exit_codes_are_those_of_a_plan_where_both_say_the_same():
+    held = Held(**WHO, base=BASE, digest=digest("bad"), detail="failed before")
+    assert codes_of(compare(seen(), held)) == [DeviceBlocked.exit_code]
+    assert codes_of(compare(seen(), planned(OURS))) == [0]
+    assert codes_of(compare(seen(drift=(FOUND,)), planned(THEIRS))) == [CHANGES_PRESENT]
+    assert codes_of(compare(an_absentee(), None)) == [Incomplete.exit_code]
 
 
 def test_what_moved_is_drift_and_both_are_both():

@@ -43,7 +43,7 @@ class Box:
         pass
 
 
-def tried(box):
+def tried(box, wanted=None):
     heard = []
     around = Surroundings(
         transport=box,
@@ -53,13 +53,24 @@ def tried(box):
         sleep=lambda s: None,
     )
     before = facts(packages=(("drv", "1"),))
-    return change(Target(name="d", connect=Connect()), "/p", WANTED, before, around), heard
+    target = Target(name="d", connect=Connect())
+    return change(target, "/p", wanted or WANTED, before, around), heard
 
 
 def test_a_verified_change_is_told_step_by_step():
     outcome, heard = tried(Box())
     assert outcome == Changed(device="d", changed_steps=1, rebooted=False)
     assert [e.operation for e in heard] == ["drv"]
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_a_reboot_is_for_what_the_kernel_loads(is_loaded):
+    """A kernel parameter alone is in effect at once, also where the class demands reboots."""
+    step = ProvisionStep(operation="any", changed=True, succeeded=True, is_loaded=is_loaded)
+    box = Box(steps=[step])
+    outcome, _ = tried(box, replace(WANTED, reboot=True))
+    assert outcome == Changed(device="d", changed_steps=1, rebooted=is_loaded)
+    assert (("systemctl", "reboot") in box.ran) == is_loaded
 
 
 def test_a_failed_verification_puts_the_previous_package_back():

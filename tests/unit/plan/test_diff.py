@@ -293,6 +293,14 @@ def test_an_older_package_and_another_role_variable_are_seen():
     assert plan.changes[0].before == "4.19.0-1"
 
 
+def test_a_kernel_parameter_alone_needs_no_reboot():
+    tuned = replace(HAILO, sysctl=(("vm.swappiness", "10"),))
+    site = a_site(a_device(hardware=a_class(drivers=tuned)))
+    facts = replace(running(site).facts, **facts_after(tuned) | {"sysctl": ()})
+    plan = planned(site, running(site, facts=facts))
+    assert [x.address for x in plan.changes] == ["drivers.sysctl.vm.swappiness"]
+
+
 def test_undo_of_drivers_is_what_the_class_promises():
     drivers = DriverTuple(
         packages=(Package(name="x", source=PackageSource.ARTIFACT),), undo=Undo.NONE

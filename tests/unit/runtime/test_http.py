@@ -261,7 +261,9 @@ def test_a_port_that_is_taken_is_said_and_not_served_around(prefix):
         path = prefix.put_pipeline(a_pipeline_file(stages=stages))
         with running(prefix, path, wait=False) as daemon:
             assert daemon.process.wait(30) == 3
-    assert "cannot serve at 127.0.0.1" in daemon.log()[-1]["detail"]
+    said = daemon.log()[-1]["detail"]
+    assert said.startswith("cannot serve at 127.0.0.1:"), said
+    assert said.endswith("another program on this device listens there already"), said
 
 
 def test_frames_that_are_too_large_are_refused_before_they_are_read(prefix):

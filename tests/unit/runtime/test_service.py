@@ -173,9 +173,9 @@ def test_a_thread_that_crashes_is_started_again_and_said(prefix):
     script = (
         "import edgeform_runtime.stages.postprocess.classify as p\n"
         "result, seen = p.Classifier.result, []\n"
-        "def once(self, outputs):\n"
+        "def once(self, outputs, seen_input):\n"
         "    seen.append(1)\n"
-        "    return 1 / 0 if len(seen) == 1 else result(self, outputs)\n"
+        "    return 1 / 0 if len(seen) == 1 else result(self, outputs, seen_input)\n"
         "p.Classifier.result = once\n"
         "import runpy, sys\n"
         "sys.argv = ['edgeform_runtime'] + sys.argv[3:]\n"

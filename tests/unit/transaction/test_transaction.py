@@ -13,7 +13,7 @@ from support.transact import (
     order,
 )
 
-from edgeform_device import decide, recovery
+from edgeform_device import decide, quarantine, recovery
 from edgeform_device.activate import Request, activate, rollback
 from edgeform_device.errors import Locked, Refused, Stale
 from edgeform_device.status import status
@@ -155,6 +155,56 @@ def test_a_pipeline_that_did_not_change_is_not_restarted():
     two = type(same)(same.site, same.device, same.artifacts, same.pipelines, keep_generations=5)
     assert tried(world, two).result == "committed"
     assert world.services.calls == []
+
+
+def test_the_same_generation_again_starts_everything_anew():
+    """Somebody changed files: what the running pipelines have read of them nobody knows."""
+    world = a_device_at(a_generation(model=1))
+    outcome = tried(world, a_generation(model=1))
+    assert outcome.result == "committed"
+    assert world.services.calls == [("shadow", "cam"), ("restart", "cam")]
+    assert world.current == world.state.committed().generation == 2
+    assert world.state.committed().digest == a_generation(model=1).digest
+
+
+def test_the_same_generation_again_that_fails_is_turned_back_and_not_held():
+    world = a_device_at(a_generation(model=1))
+    world.checks.bad_live.add(digest(1))
+    outcome = tried(world, a_generation(model=1))
+    assert outcome.result == "rolled_back"
+    assert world.current == 1
+    assert not world.state.quarantine(), "what runs is never held"
+
+
+def test_a_device_that_needed_hands_proves_its_own_generation_again():
+    world = a_device_at(a_generation(model=1))
+    world.checks.bad_live.add(digest(3))
+    world.checks.on_run = lambda subject: world.services.sick_models.add(digest(1))
+    assert tried(world, BAD).result == "needs_hands"
+    world.checks.on_run = lambda subject: None
+    world.services.sick_models.clear()  # somebody mended it
+    rollback(world.env, 1, "tester", "nonce-back-0001")
+    outcome = transact(world.env, world.state.order())
+    assert outcome.result == "committed"
+    assert world.current == world.state.committed().generation == 1
+    assert world.state.needs_hands() is None
+
+
+def test_a_released_digest_is_tried_again():
+    world = a_device_at(a_generation(model=1))
+    world.checks.bad_live.add(digest(3))
+    assert tried(world, BAD).result == "rolled_back"
+    assert tried(world, BAD).result == "held"
+    world.checks.bad_live.clear()  # the cause was somewhere else, and is gone
+    held = quarantine.take_out(world.state, BAD.digest)
+    assert "Checks failed" in held.reason
+    assert tried(world, BAD).result == "committed"
+
+
+def test_reasons_are_sentences_that_another_one_may_follow():
+    world = a_device_at(a_generation(model=1))
+    world.checks.bad_models.add(digest(3))
+    assert tried(world, BAD).reason.endswith("as the test wants. Nothing was switched.")
 
 
 def test_a_service_that_restarts_during_the_soak_is_turned_back():

@@ -1,16 +1,15 @@
 """From a model's outputs to a result that people and rules understand."""
 
-import os
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 
 from edgeform_runtime.arrays import Array
-from edgeform_runtime.errors import InferenceFailed, PipelineInvalid
+from edgeform_runtime.errors import InferenceFailed
 from edgeform_runtime.pipeline.postprocess import Classify
-
-MAX_LABELS_BYTES = 4 * 1024 * 1024
+from edgeform_runtime.stages.contract import Seen
+from edgeform_runtime.stages.postprocess.labels import read_labels
 
 
 @dataclass(frozen=True)
@@ -20,12 +19,13 @@ class Classifier:
     stage: Classify
     labels: Tuple[str, ...]
 
-    def result(self, outputs: Mapping[str, Array]) -> Dict[str, Any]:
+    def result(self, outputs: Mapping[str, Array], seen: Seen) -> Dict[str, Any]:
         """`{"kind": "classify", "classes": [{"index", "label", "score"}...]}`, best first.
 
         Raises:
             InferenceFailed: scores that are not finite, or more classes than labels.
         """
+        del seen
         scores = np.asarray(next(iter(outputs.values())), np.float64).ravel()
         if not np.isfinite(scores).all():
             raise InferenceFailed("the model's scores are not finite")
@@ -54,19 +54,4 @@ def classifier(stage: Classify, model_tree: str, classes: int) -> Classifier:
     Raises:
         PipelineInvalid: the labels are missing, unreadable, or not as many as the classes.
     """
-    if stage.labels is None:
-        return Classifier(stage=stage, labels=())
-    path = os.path.join(model_tree, stage.labels)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read(MAX_LABELS_BYTES)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise PipelineInvalid(
-            f"labels {stage.labels!r} of the model cannot be read: {exc}"
-        ) from exc
-    labels: List[str] = [line.strip() for line in text.splitlines() if line.strip()]
-    if classes not in (-1, len(labels)):
-        raise PipelineInvalid(
-            f"{stage.labels} has {len(labels)} labels, the model has {classes} classes"
-        )
-    return Classifier(stage=stage, labels=tuple(labels))
+    return Classifier(stage=stage, labels=read_labels(model_tree, stage.labels, classes))

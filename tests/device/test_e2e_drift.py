@@ -1,0 +1,108 @@
+"""What somebody changed on a device behind edgeform's back is found, named and put right."""
+
+import json
+
+import pytest
+from support.site import PIPELINE, PREFIX, wait_for
+
+pytestmark = pytest.mark.device
+
+
+def model_folder(site, name: str) -> str:
+    found = site.seen(name).raw["generation"]["manifest"]["pipelines"][0]["model"]
+    return f"{PREFIX}/trees/{found.split(':')[1]}"
+
+
+def settle(site, name: str, **more: object):
+    """The device confirms what its site wants of it; whatever the test before left."""
+    site.want(name, **more)
+    done = site.apply("-l", name)
+    assert done.exit_code == 0, done.text
+    return site.seen(name)
+
+
+def reasons(site, name: str) -> set[str]:
+    """Why a plan would do what it would do to a device."""
+    said = site.plan("-l", name, "--json")
+    assert said.exit_code == 0, said.text
+    (device,) = json.loads(said.out)["devices"]
+    return {change["reason"] for change in device["changes"]}
+
+
+def test_a_changed_file_is_put_back_by_the_same_generation_with_another_number(site):
+    """The labels were swapped and the service was restarted with them: mending the file is not enough."""
+    before = settle(site, "one")
+    unit = f"edgeform-pipeline@{PIPELINE}"
+    labels = f"{model_folder(site, 'one')}/labels.txt"
+    swap = f"cp -p {labels} /root/kept; sed -i 's/3/x/; s/8/3/; s/x/8/' {labels}"
+    site.on("one", "sh", "-c", f"{swap}; systemctl restart {unit}")
+    drifted = site.edgeform("drift", str(site.folder), "one")
+    assert drifted.exit_code == 2, drifted.text
+    assert "labels.txt" in drifted.out
+    assert site.edgeform("check", str(site.folder), "one").exit_code == 2, "it answers wrongly"
+    assert reasons(site, "one") == {"drift"}
+    done = site.apply("-l", "one")
+    assert done.exit_code == 0, done.text
+    after = site.seen("one")
+    assert (after.digest, after.current > before.current) == (before.digest, True)
+    site.assert_serving("one", generation=after.current)
+    assert site.on("one", "cmp", "/root/kept", labels) == ""
+    clean = site.edgeform("drift", str(site.folder), "one")
+    assert clean.exit_code == 0, clean.text
+    assert site.plan("-l", "one", "--detailed-exitcode").exit_code == 0
+
+
+def test_a_stopped_service_is_started_by_the_same_generation(site):
+    before = settle(site, "two")
+    unit = f"edgeform-pipeline@{PIPELINE}"
+    site.on("two", "systemctl", "stop", unit)
+    drifted = site.edgeform("drift", str(site.folder), "two")
+    assert (drifted.exit_code, unit in drifted.out) == (2, True), drifted.text
+    done = site.apply("-l", "two")
+    assert done.exit_code == 0, done.text
+    after = site.assert_serving("two", generation=site.seen("two").current)
+    assert after.digest == before.digest
+
+
+def test_a_generation_that_somebody_went_back_to_is_drift_for_a_plan(site):
+    """At the device, without this controller: its receipt is not here yet, and the spec did not change."""
+    wanted = settle(site, "two")
+    asked = json.dumps({"who": "somebody at the device"}).encode()
+    begun = site.tool("two", "rollback", stdin=asked)
+    ended = site.tool("two", "status", "--transaction", begun["transaction"], "--wait", "60")
+    assert ended["outcome"] == "committed", ended
+    wait_for(lambda: not site.seen("two").transaction, "it to rest")
+    assert reasons(site, "two") == {"drift"}
+    said = site.edgeform("drift", str(site.folder), "two", "--json")
+    assert json.loads(said.out)["words"] == ["pending"], said.text
+    done = site.apply("-l", "two")
+    assert done.exit_code == 0, done.text
+    assert site.seen("two").digest == wanted.digest
+    # What edgeform itself did is no drift: the spec has to change, too.
+    back = site.edgeform("rollback", str(site.folder), "two", "--yes")
+    assert back.exit_code == 0, back.text
+    assert "which was kept" in back.out
+    assert reasons(site, "two") == {"spec_changed"}
+
+
+def test_a_taken_port_turns_back_at_once_and_is_tried_again_when_released(site):
+    before = site.seen("one")
+    squatter = ("systemd-run", "--unit=squatter", "--collect", "python3", "-m", "http.server")
+    site.on("one", *squatter, "8099")
+    site.want("one", "better", port=8099)
+    done = site.apply("-l", "one")
+    assert done.exit_code == 5, done.text
+    assert "cannot serve at 0.0.0.0:8099: another program" in done.out, done.text
+    assert done.seconds < 60, done.text
+    site.assert_serving("one", generation=before.current)
+    site.on("one", "systemctl", "stop", "squatter")
+    held = site.plan("-l", "one")
+    assert (held.exit_code, "held" in held.out) == (3, True), held.text
+    drift = site.edgeform("drift", str(site.folder), "one")
+    assert (drift.exit_code, "held" in drift.out) == (3, True), drift.text
+    (digest,) = set(site.seen("one").quarantine) - set(before.quarantine)
+    released = site.edgeform("release", str(site.folder), "one", digest)
+    assert released.exit_code == 0, released.text
+    again = site.apply("-l", "one")
+    assert again.exit_code == 0, again.text
+    site.assert_serving("one", generation=site.seen("one").current)
