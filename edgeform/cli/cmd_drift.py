@@ -104,7 +104,7 @@ def command(
     unknown: it could not be looked at (exit 9), which is never taken for clean. held: what is wanted
     failed there before (exit 3, as `plan` has it): nothing happens until somebody decides.
 
-    `drift schedule` writes what does this every night.
+    `drift schedule` writes what does this every night, `drift alerts` prints rules for Prometheus.
     """
     kind = service or kind
     if words[:1] == ("alerts",):

@@ -38,7 +38,7 @@ def plan_page(plan: Plan) -> str:
         title=f"Plan of {plan.site}",
         subtitle=subtitle,
         parts=(("summary", "Summary", tiles(counts)), ("groups", "Groups", "".join(found))),
-        footer=f"Made by edgeform from {made_of}. Devices with the same diff are told once.",
+        footer=f"Made of {made_of}. Devices with the same diff are told once.",
     )
 
 
