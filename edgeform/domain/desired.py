@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.site import SecretRef
+from edgeform_wire.generation import Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,8 @@ class Desired:
 
     Args:
         generation_digest: digest of `manifest`, the canonical JSON of the generation manifest.
+        generation: what `manifest` says, so that nobody has to read it again; devices of one kind share
+            it, and its device's name is a placeholder.
         artifacts: what the manifest lists, with sizes and requirements.
         tool: digest of the device tool this controller ships.
     """
@@ -20,6 +23,7 @@ class Desired:
     device: str
     generation_digest: str
     manifest: str
+    generation: Generation = field(compare=False, repr=False)
     artifacts: tuple[LockedArtifact, ...]
     drivers: DriverTuple
     secrets: tuple[tuple[str, SecretRef], ...] = ()

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, LockedArtifact, LockedSource, VersionRule
+from edgeform.domain.bulk import without_gc
 from edgeform.domain.names import Digest, ModelName
 from edgeform.errors import SpecInvalid
 from edgeform.lock import codes
@@ -17,7 +18,7 @@ from edgeform.spec import shape
 from edgeform.spec.fields import Mapping as Fields
 from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or
 from edgeform.spec.nodes import Block, SourceFile, place_of
-from edgeform.spec.read import read_bytes, without_gc
+from edgeform.spec.read import read_bytes
 from edgeform.spec.schema import Validator, validator_of
 from edgeform_wire import canonical
 

@@ -3,14 +3,30 @@
 The key names are the frozen ones of docs/reference/interfaces.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
-from edgeform.domain.pipeline import Json, Pipeline, operator_json
+from edgeform.domain.pipeline import (
+    Action,
+    Capture,
+    Checks,
+    Infer,
+    Json,
+    Limits,
+    Pipeline,
+    Postprocess,
+    Preprocess,
+    Report,
+    Serving,
+    operator_json,
+)
 from edgeform_wire.generation import ArtifactRef, PipelineUse
+
+T = TypeVar("T")
+Operator = Capture | Preprocess | Postprocess | Action | Report
 
 
 def reference(artifact: LockedArtifact) -> ArtifactRef:
@@ -25,51 +41,94 @@ def reference(artifact: LockedArtifact) -> ArtifactRef:
     )
 
 
-def pipeline_use(
-    pipeline: Pipeline, hardware: HardwareClass, *, runtime: LockedArtifact, model: LockedArtifact
-) -> PipelineUse:
-    """One pipeline of a manifest, for the artifacts that were chosen for it."""
-    checks = {f.name: getattr(pipeline.checks, f.name) for f in fields(pipeline.checks)}
-    if checks["provider"] is None:
-        checks["provider"] = hardware.runtime.provider
-    return PipelineUse(
-        name=pipeline.name,
-        runtime=runtime.digest,
-        model=model.digest,
-        engine=str(hardware.runtime.engine),
-        stages=stages(pipeline, hardware.runtime),
-        checks=checks,
-        limits={
-            "memory_bytes": pipeline.limits.memory_bytes,
-            "cpu_percent": pipeline.limits.cpu_percent,
-        },
-        secrets=tuple(sorted(set(pipeline.secrets))),
-    )
+class PipelineWriter:
+    """Writes pipelines for a manifest; what many pipelines share is written once.
+
+    Parts are told apart by identity, so a writer lives no longer than the site whose pipelines it writes,
+    and nobody may change what it gives.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[int, tuple[object, Any]] = {}
+
+    def use(
+        self,
+        pipeline: Pipeline,
+        hardware: HardwareClass,
+        *,
+        runtime: LockedArtifact,
+        model: LockedArtifact,
+    ) -> PipelineUse:
+        """One pipeline of a manifest, for the artifacts that were chosen for it."""
+        once = self._once
+        checks = once(pipeline.checks, _checks)
+        if checks["provider"] is None:
+            checks = checks | {"provider": hardware.runtime.provider}
+        return PipelineUse(
+            name=pipeline.name,
+            runtime=runtime.digest,
+            model=model.digest,
+            engine=str(hardware.runtime.engine),
+            stages=self._stages(pipeline, hardware.runtime),
+            checks=checks,
+            limits=once(pipeline.limits, _limits),
+            secrets=tuple(sorted(set(pipeline.secrets))),
+        )
+
+    def _stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
+        """The six stages, the server and the engine's settings, as the pipeline file holds them."""
+        once = self._once
+        return {
+            "capture": once(pipeline.capture, _operator),
+            "preprocess": [once(part, _operator) for part in pipeline.preprocess],
+            "infer": once(pipeline.infer, _infer),
+            "postprocess": once(pipeline.postprocess, _operator),
+            "action": [once(part, _operator) for part in pipeline.actions],
+            "report": [once(part, _operator) for part in pipeline.report],
+            "serving": once(pipeline.serving, _serving),
+            "runtime": once(runtime, _runtime),
+        }
+
+    def _once(self, part: T, write: Callable[[T], Any]) -> Any:
+        known = self._written.get(id(part))
+        if known is None:
+            # The part is kept beside what was written: its identity must not go to another one.
+            known = self._written[id(part)] = (part, write(part))
+        return known[1]
 
 
-def stages(pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
-    """The six stages, the server and the engine's settings, as the pipeline file holds them."""
-    infer = pipeline.infer
+def _operator(part: Operator) -> Any:
+    return plain(operator_json(part))
+
+
+def _infer(infer: Infer) -> dict[str, Any]:
     return {
-        "capture": plain(operator_json(pipeline.capture)),
-        "preprocess": [plain(operator_json(operator)) for operator in pipeline.preprocess],
-        "infer": {
-            "kind": infer.kind,
-            "model": infer.model,
-            "timeout_s": infer.timeout_s,
-            "queue": infer.queue,
-            "when_full": infer.when_full,
-        },
-        "postprocess": plain(operator_json(pipeline.postprocess)),
-        "action": [plain(operator_json(operator)) for operator in pipeline.actions],
-        "report": [plain(operator_json(operator)) for operator in pipeline.report],
-        "serving": {"address": pipeline.serving.address, "port": pipeline.serving.port},
-        "runtime": {
-            "threads": runtime.threads,
-            "provider": runtime.provider,
-            "precision": runtime.precision,
-        },
+        "kind": infer.kind,
+        "model": infer.model,
+        "timeout_s": infer.timeout_s,
+        "queue": infer.queue,
+        "when_full": infer.when_full,
     }
+
+
+def _runtime(runtime: RuntimeChoice) -> dict[str, Any]:
+    return {
+        "threads": runtime.threads,
+        "provider": runtime.provider,
+        "precision": runtime.precision,
+    }
+
+
+def _serving(serving: Serving) -> dict[str, Any]:
+    return {"address": serving.address, "port": serving.port}
+
+
+def _checks(checks: Checks) -> dict[str, Any]:
+    return {f.name: getattr(checks, f.name) for f in fields(checks)}
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {"memory_bytes": limits.memory_bytes, "cpu_percent": limits.cpu_percent}
 
 
 def plain(value: Json) -> Any:

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, Model, VersionRule
+from edgeform.domain.bulk import without_gc
 from edgeform.domain.desired import Desired
 from edgeform.domain.names import short
 from edgeform.domain.observed import Observation, Observed, Unobserved, Unreachability
@@ -77,15 +78,8 @@ def make_plan(
     seen = {observation.device: observation for observation in observations}
     desired = {wanted.device: wanted for wanted in resolution.desired}
     stuck = dict(resolution.blocked)
-    return Plan(
-        site=site.name,
-        spec_digest=site.digest,
-        lock_digest=lock.digest,
-        tool_digest=context.tool.artifact if context.tool is not None else "",
-        created_at=created_at,
-        made_by=made_by,
-        selector=selector,
-        devices=tuple(
+    with without_gc():
+        devices = tuple(
             device_plan(
                 device,
                 desired.get(device.name, stuck.get(device.name, ())),
@@ -94,7 +88,16 @@ def make_plan(
             )
             for device in site.devices
             if device.name in seen
-        ),
+        )
+    return Plan(
+        site=site.name,
+        spec_digest=site.digest,
+        lock_digest=lock.digest,
+        tool_digest=context.tool.artifact if context.tool is not None else "",
+        created_at=created_at,
+        made_by=made_by,
+        selector=selector,
+        devices=devices,
     )
 
 
@@ -271,6 +274,7 @@ def _compared(
         desired.manifest,
         reason_of=lambda was, now: _reason(was, now, context.models),
         all_because=because,
+        generation=desired.generation,
     )
 
 

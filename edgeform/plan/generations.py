@@ -5,6 +5,7 @@ equal changes, and the work is done once for both.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -36,11 +37,13 @@ class Manifests:
         *,
         reason_of: ReasonOf,
         all_because: Reason | None = None,
+        generation: Generation | None = None,
     ) -> tuple[GenerationChange, ...]:
         """What must change from one manifest to the other, unordered.
 
         Args:
             before: the committed manifest; None on a device without one.
+            generation: what `after` says, where the caller made it; else it is read.
             all_because: one reason for everything, where the caller knows better.
 
         Raises:
@@ -51,9 +54,10 @@ class Manifests:
         found = self._pairs.get(key)
         if found is None:
             old = None if without is None else self._read(without)
-            found = tuple(
-                _compared(old, self._read(key[1]), reason_of=reason_of, all_because=all_because)
+            new = (
+                self._read(key[1]) if generation is None else replace(generation, device=_NAMELESS)
             )
+            found = tuple(_compared(old, new, reason_of=reason_of, all_because=all_because))
             self._pairs[key] = found
         return found
 

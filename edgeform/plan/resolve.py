@@ -7,17 +7,21 @@ once per such kind and ten thousand devices take a fraction of a second (bench/p
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 from edgeform.diagnostics import Diagnostic, in_order
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model
+from edgeform.domain.bulk import without_gc
 from edgeform.domain.desired import Desired
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.site import Device, SecretRef, Site
 from edgeform.plan import contents, problems
+from edgeform.plan.manifest import Frames, Written, written
 from edgeform.plan.select import Chosen, Shelf, choose_model, choose_runtime
 from edgeform_wire.generation import Generation, SecretUse
 
+T = TypeVar("T")
 SecretHmac = Callable[[str, str, SecretRef], str | None]
 """(device, secret's name, reference) -> an HMAC of its value, None when there is no value."""
 
@@ -58,8 +62,8 @@ class _Kind:
     """What all devices of one class with the same pipelines share."""
 
     generation: Generation
-    before: bytes
-    after: bytes
+    before: str
+    after: str
     artifacts: tuple[LockedArtifact, ...]
     secrets: tuple[str, ...]
     reasons: tuple[tuple[str, str], ...]
@@ -81,6 +85,11 @@ def resolve(
         tool: the device tool to bring along; None leaves the devices' own alone.
         hmac_of: tells secrets apart without showing them; it is called once per device and secret.
     """
+    with without_gc():
+        return _resolved(site, lock, tool, hmac_of)
+
+
+def _resolved(site: Site, lock: Lock, tool: ShippedTool | None, hmac_of: SecretHmac) -> Resolution:
     kinds = _Kinds(site, lock)
     desired: list[Desired] = []
     stuck: list[tuple[str, tuple[Diagnostic, ...]]] = []
@@ -97,6 +106,24 @@ def resolve(
     return Resolution(desired=tuple(desired), blocked=_with_devices(stuck))
 
 
+class _Same(Generic[T]):
+    """One object for all that are equal, so that everything else can tell by identity.
+
+    Each object is hashed once, however many devices share it; the site holds them alive meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._by_identity: dict[int, T] = {}
+        self._by_value: dict[T, T] = {}
+
+    def of(self, value: T) -> T:
+        found = self._by_identity.get(id(value))
+        if found is None:
+            found = self._by_value.setdefault(value, value)
+            self._by_identity[id(value)] = found
+        return found
+
+
 class _Kinds:
     """Answers per kind of device, each worked out once."""
 
@@ -104,34 +131,36 @@ class _Kinds:
         self._site_name = site.name
         self._models: Mapping[str, Model] = {model.name: model for model in site.models}
         self._shelf = Shelf(lock)
+        self._writer = contents.PipelineWriter()
+        self._frames = Frames()
         self._runtimes: dict[int, Chosen | Diagnostic] = {}
-        self._by_identity: dict[tuple[int, ...], _Kind] = {}
-        self._by_value: dict[tuple[HardwareClass, tuple[Pipeline, ...], int], _Kind] = {}
+        self._chosen: dict[tuple[str, int, float | None], Chosen | Diagnostic] = {}
+        self._uses: dict[tuple[int, ...], Written] = {}
+        self._kinds: dict[tuple[int, ...], _Kind] = {}
+        self._classes = _Same[HardwareClass]()
+        self._pipelines = _Same[Pipeline]()
 
     def of(self, device: Device) -> _Kind:
-        """Looking first by object identity: hashing a pipeline's whole value for each of many thousand
-        devices would cost more than everything else here. The site holds the objects alive meanwhile.
-        """
-        identity = (id(device.hardware), device.keep_generations, *map(id, device.pipelines))
-        kind = self._by_identity.get(identity)
+        hardware = self._classes.of(device.hardware)
+        pipelines = tuple(map(self._pipelines.of, device.pipelines))
+        identity = (id(hardware), device.keep_generations, *map(id, pipelines))
+        kind = self._kinds.get(identity)
         if kind is None:
-            value = (device.hardware, device.pipelines, device.keep_generations)
-            kind = self._by_value.get(value)
-            if kind is None:
-                kind = self._by_value[value] = self._worked_out(device)
-            self._by_identity[identity] = kind
+            kind = self._worked_out(hardware, pipelines, device.keep_generations)
+            self._kinds[identity] = kind
         return kind
 
-    def _worked_out(self, device: Device) -> _Kind:
-        hardware = device.hardware
+    def _worked_out(
+        self, hardware: HardwareClass, pipelines: tuple[Pipeline, ...], keep_generations: int
+    ) -> _Kind:
         found: list[Diagnostic] = []
         reasons: list[tuple[str, str]] = []
         used: dict[str, LockedArtifact] = {}
-        uses = []
-        runtime = self._runtime(hardware) if device.pipelines else None
+        uses: list[Written] = []
+        runtime = self._runtime(hardware) if pipelines else None
         if isinstance(runtime, Diagnostic):
             found.append(runtime)
-        for pipeline in device.pipelines:
+        for pipeline in pipelines:
             if not isinstance(runtime, Chosen):
                 break
             model = self._chosen_model(pipeline, hardware, runtime.artifact)
@@ -141,31 +170,41 @@ class _Kinds:
             used[runtime.artifact.digest] = runtime.artifact
             used[model.artifact.digest] = model.artifact
             reasons.append((model.artifact.name, model.why))
-            uses.append(
-                contents.pipeline_use(
-                    pipeline, hardware, runtime=runtime.artifact, model=model.artifact
-                )
-            )
+            uses.append(self._use(pipeline, hardware, runtime.artifact, model.artifact))
         if isinstance(runtime, Chosen):
             reasons.append((runtime.artifact.name, runtime.why))
         artifacts = tuple(used[digest] for digest in sorted(used))
         generation = Generation(
             site=self._site_name,
             device=_DEVICE_SLOT,
-            artifacts=tuple(contents.reference(a) for a in artifacts),
-            pipelines=tuple(uses),
-            keep_generations=device.keep_generations,
+            artifacts=tuple(contents.reference(artifact) for artifact in artifacts),
+            pipelines=tuple(written.use for written in uses),
+            keep_generations=keep_generations,
         )
-        before, _, after = generation.encoded().partition(_DEVICE_SLOT.encode())
+        before, _, after = self._frames.encoded(generation, uses).partition(_DEVICE_SLOT)
         return _Kind(
             generation=generation,
             before=before,
             after=after,
             artifacts=artifacts,
-            secrets=tuple(sorted({name for use in uses for name in use.secrets})),
+            secrets=tuple(sorted({name for written in uses for name in written.use.secrets})),
             reasons=tuple(dict.fromkeys(reasons)),
             problems=tuple(dict.fromkeys(found)),
         )
+
+    def _use(
+        self,
+        pipeline: Pipeline,
+        hardware: HardwareClass,
+        runtime: LockedArtifact,
+        model: LockedArtifact,
+    ) -> Written:
+        key = (id(pipeline), id(hardware))  # these two decide which runtime and which model
+        found = self._uses.get(key)
+        if found is None:
+            use = self._writer.use(pipeline, hardware, runtime=runtime, model=model)
+            found = self._uses[key] = written(use)
+        return found
 
     def _runtime(self, hardware: HardwareClass) -> Chosen | Diagnostic:
         found = self._runtimes.get(id(hardware))
@@ -176,24 +215,33 @@ class _Kinds:
     def _chosen_model(
         self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact
     ) -> Chosen | Diagnostic:
-        model = self._models.get(pipeline.infer.model)
+        name, p50_ms = pipeline.infer.model, pipeline.checks.p50_ms
+        model = self._models.get(name)
         if model is None:
-            return problems.unknown_model(pipeline.name, pipeline.infer.model)
-        return choose_model(self._shelf, model, hardware, pipeline, runtime)
+            return problems.unknown_model(pipeline.name, name)
+        key = (name, id(hardware), p50_ms)
+        found = self._chosen.get(key)
+        if found is None:
+            found = choose_model(self._shelf, model, hardware, p50_ms, runtime)
+            self._chosen[key] = found
+        return found
 
 
 def _desired(
     device: Device, kind: _Kind, uses: tuple[SecretUse, ...], tool: ShippedTool | None
 ) -> Desired:
+    generation = kind.generation
     if uses:
-        manifest = replace(kind.generation, device=device.name, secrets=uses).encoded()
+        generation = replace(generation, secrets=uses)
+        manifest = replace(generation, device=device.name).encoded().decode()
     else:
-        manifest = kind.before + device.name.encode() + kind.after
+        manifest = f"{kind.before}{device.name}{kind.after}"
     references = dict(device.secrets)
     return Desired(
         device=device.name,
-        generation_digest="sha256:" + sha256(manifest).hexdigest(),
-        manifest=manifest.decode(),
+        generation_digest="sha256:" + sha256(manifest.encode()).hexdigest(),
+        manifest=manifest,
+        generation=generation,
         artifacts=kind.artifacts,
         drivers=device.hardware.drivers,
         secrets=tuple((use.name, references[use.name]) for use in uses),

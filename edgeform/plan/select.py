@@ -10,7 +10,6 @@ from functools import lru_cache
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant
 from edgeform.domain.hardware import HardwareClass
-from edgeform.domain.pipeline import Pipeline
 from edgeform.plan import problems
 
 ANY = "*"
@@ -84,13 +83,13 @@ def choose_model(
     shelf: Shelf,
     model: Model,
     hardware: HardwareClass,
-    pipeline: Pipeline,
+    p50_ms: float | None,
     runtime: LockedArtifact,
 ) -> Chosen | Diagnostic:
     """The variant that measured best among those that fit; where figures lack, the first wished for.
 
-    Variants that met the pipeline's own latency objective go before those that did not; then the
-    most accurate, then the fastest, then the order of wish.
+    Variants that met the pipeline's own latency objective (`p50_ms`) go before those that did not;
+    then the most accurate, then the fastest, then the order of wish.
     """
     version = shelf.versions.get(model.name)
     if version is None:
@@ -121,7 +120,7 @@ def choose_model(
             hardware.arch,
             tuple(f"{v.name} ({v.engine}: {', '.join(v.accelerators)})" for v in model.variants),
         )
-    return _best(candidates, pipeline.checks.p50_ms)
+    return _best(candidates, p50_ms)
 
 
 def fits(artifact: LockedArtifact, hardware: HardwareClass) -> bool:

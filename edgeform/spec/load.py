@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeform.diagnostics import Diagnostic, has_errors
+from edgeform.domain.bulk import without_gc
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import SiteName
 from edgeform.domain.site import RegistryRef, Rollout, Site
@@ -28,7 +29,7 @@ from edgeform.spec.nodes import Block, Scalar, SourceFile, unpack
 from edgeform.spec.objects import Catalog, Object, object_of
 from edgeform.spec.pipelines import Pipelines
 from edgeform.spec.provenance import Overlay, Provenance
-from edgeform.spec.read import Reading, read_file, without_gc
+from edgeform.spec.read import Reading, read_file
 from edgeform.spec.report import Report
 from edgeform.spec.schema import validator
 from edgeform.spec.selector import BadSelector, Selector, parse

@@ -4,10 +4,7 @@ YAML 1.2 core schema over libyaml's event stream, read with a stack of our own: 
 bounded before anything grows. Refused on purpose: duplicate keys, anchors, aliases, tags, merge keys.
 """
 
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,18 +56,6 @@ class Reading:
     diagnostics: tuple[Diagnostic, ...] = ()
     is_whole: bool = True
     content: bytes = b""
-
-
-@contextmanager
-def without_gc() -> Iterator[None]:
-    """Loading builds millions of objects and no cycles: the collector only costs (2 to 7 times)."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def read_file(path: Path, shown: str) -> Reading:

@@ -42,7 +42,8 @@ from edgeform.plan import (
     resolve,
     stages,
 )
-from edgeform.plan.changes import downtime_s, send_bytes
+from edgeform.plan.changes import Reason, downtime_s, send_bytes
+from edgeform.plan.generations import Manifests
 from edgeform_wire import generation
 
 MODELS = ("digits", "faces", "valves")
@@ -205,6 +206,27 @@ def test_every_shared_manifest_is_canonical_and_its_own(site, lock):
         assert manifest.encoded() == desired.manifest.encode()
         assert manifest.digest == desired.generation_digest
         assert manifest.device == desired.device
+        unread = replace(desired.generation, device=desired.device)
+        assert unread.encoded() == desired.manifest.encode()
+
+
+@QUICK
+@given(sites(at_most=2), sites(at_most=2), locks(), locks())
+def test_a_generation_as_made_differs_from_others_as_one_that_was_read(one, two, before, after):
+    had = {d.device: d.manifest for d in resolved(one, before)}
+    for desired in resolved(two, after):
+        was = had.get(desired.device)
+
+        def changes(known, was=was, desired=desired):
+            return Manifests().changes(
+                desired.device,
+                was,
+                desired.manifest,
+                reason_of=lambda _was, _now: Reason.SPEC_CHANGED,
+                generation=known,
+            )
+
+        assert changes(desired.generation) == changes(None)
 
 
 @QUICK
