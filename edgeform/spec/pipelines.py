@@ -36,14 +36,19 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Template:
-    """A Pipeline object, its check suite merged in; `references` is what its texts ask for."""
+    """A Pipeline object, its check suite merged in; `references` is what its texts ask for.
+
+    `dynamic_keys` are the keys of its spec whose texts ask, each with what they ask for; `parts` holds
+    what became of each for the values that were seen.
+    """
 
     source: Object
     spec: Block
     references: tuple[str, ...]
-    dynamic_keys: tuple[str, ...]
+    dynamic_keys: dict[str, tuple[str, ...]]
     variables: dict[str, fields.Mapping]
     decoder: PipelineDecoder = field(default_factory=PipelineDecoder)
+    parts: dict[tuple[str, ...], Value] = field(default_factory=dict)
     made: dict[tuple[object, ...], Pipeline | None] = field(default_factory=dict)
 
 
@@ -122,16 +127,19 @@ class Pipelines:
             return None
         scope = Scope(site=site_values, device=about, vars=variables)
         key: tuple[object, ...] = (name,)
+        seen: dict[str, str] | None = {}
         if template.references:
             try:
-                key += tuple(repr(scope.value(reference)) for reference in template.references)
+                seen = {asked: repr(scope.value(asked)) for asked in template.references}
+                key += tuple(seen.values())
             except BadReference:
                 key += (device,)
+                seen = None
         overrides = Block((k, entry[k]) for k in _OVERRIDES if k in entry)
         if overrides:
             key += (repr(overrides),)
         if key not in template.made:
-            template.made[key] = self._made(name, template, overrides, scope, device)
+            template.made[key] = self._made(name, template, overrides, scope, device, seen)
         return template.made[key]
 
     def template(self, name: str) -> _Template | None:
@@ -156,9 +164,11 @@ class Pipelines:
         whole = merged(layers)
         variables = fields.block(spec, "vars")
         body = Block((k, v) for k, v in whole.items() if k not in ("vars", "description"))
-        dynamic = tuple(
-            k for k, v in body.items() if isinstance(v, (Block, Items)) and v.is_dynamic
-        )
+        dynamic = {
+            k: tuple(sorted(_references(v)))
+            for k, v in body.items()
+            if isinstance(v, (Block, Items)) and v.is_dynamic
+        }
         body.is_dynamic = bool(dynamic)
         return _Template(
             source=source,
@@ -208,8 +218,15 @@ class Pipelines:
         return result if is_right else None
 
     def _made(
-        self, name: str, template: _Template, overrides: Block, scope: Scope, device: str
+        self,
+        name: str,
+        template: _Template,
+        overrides: Block,
+        scope: Scope,
+        device: str,
+        seen: dict[str, str] | None,
     ) -> Pipeline | None:
+        """The pipeline for the values in a scope; `seen` has the text of each, if all have one."""
         root, errors = template.source.root, self.report.errors
         address = f"{template.source.address}, for device {device}"
 
@@ -220,7 +237,11 @@ class Pipelines:
         spec = template.spec
         if spec.is_dynamic:
             whole = Block(spec)
-            for key in template.dynamic_keys:
+            for key, asked in template.dynamic_keys.items():
+                values = None if seen is None else (key, *map(seen.__getitem__, asked))
+                if values in template.parts:
+                    whole[key] = template.parts[values]
+                    continue
                 replaced = expanded(spec[key], scope, refuse, (key,))
                 whole[key] = replaced
                 checked = validator(f"Pipeline/properties/{key}")
@@ -232,6 +253,8 @@ class Pipelines:
                             address=address,
                         )
                     )
+                if values is not None and self.report.errors == errors:
+                    template.parts[values] = replaced
             spec = whole
         if overrides:
             spec = merged([spec, overrides])

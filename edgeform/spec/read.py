@@ -25,7 +25,16 @@ from yaml.events import (
 from edgeform.diagnostics import Diagnostic
 from edgeform.spec import codes_file as ef
 from edgeform.spec.codes import Code
-from edgeform.spec.nodes import Block, Items, Scalar, SourceFile, Value, pack, unpack
+from edgeform.spec.nodes import (
+    COLUMN_BITS,
+    Block,
+    Items,
+    Scalar,
+    SourceFile,
+    Value,
+    pack,
+    unpack,
+)
 from edgeform.spec.scalars import NotARealNumber, plain
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -122,7 +131,6 @@ class _Reader:
         self.content = content
         self.problems: list[Diagnostic] = []
         self.documents: list[Document] = []
-        self.values: dict[str, Scalar] = {}
         self.nodes = 0
         self.dropped = 0
 
@@ -160,6 +168,7 @@ class _Reader:
 
     def _events(self, loader: yaml.CSafeLoader) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot loop, flat on purpose
         stack: list[_Frame] = []
+        values: dict[str, Scalar] = {}
         next_event = loader.get_event
         while True:
             event: Any = next_event()  # the stubs make it Event | None; its type is checked here
@@ -168,17 +177,25 @@ class _Reader:
             value: Value
             if kind is ScalarEvent:
                 self.nodes += 1
-                place = pack(mark.line, mark.column)
+                place = mark.line << COLUMN_BITS | mark.column
                 if self.nodes > MAX_NODES:
                     self._refuse_size(0, place)
                 frame = stack[-1] if stack else None
                 if event.anchor is not None or event.tag is not None:
                     self._refuse_decoration(event, place)
+                text, style = event.value, event.style
                 if frame is not None and frame.block is not None and frame.key is None:
-                    self._key(frame, event.value, event.style, place)
+                    if text == "<<" or text in frame.block:
+                        self._doubt_key(frame, text, style, place)
+                    frame.key = text
+                    frame.key_place = place
                     continue
-                is_text = event.style or event.tag is not None
-                value = event.value if is_text else self._plain(event.value, place)
+                if style or event.tag is not None:
+                    value = text
+                elif text in values:
+                    value = values[text]
+                else:
+                    value = values[text] = self._plain(text, place)
             elif kind in _START:
                 self.nodes += 1
                 place = pack(mark.line, mark.column)
@@ -260,28 +277,20 @@ class _Reader:
         places.extend(frame.marks)
         return container
 
-    def _key(self, frame: _Frame, text: str, style: str, place: int) -> None:
+    def _doubt_key(self, frame: _Frame, text: str, style: str, place: int) -> None:
         if text == "<<" and not style:
             self.problem(ef.MERGE_KEY, place, "`<<` merges mappings in YAML 1.1 only.")
         if frame.block is not None and text in frame.block:
             first = list(frame.block).index(text)
             line, column = unpack(frame.marks[2 * first])
             self.problem(ef.DUPLICATE_KEY, place, f"{text!r} already stands at {line}:{column}.")
-        frame.key = text
-        frame.key_place = place
 
     def _plain(self, text: str, place: int) -> Scalar:
         try:
-            return self.values[text]
-        except KeyError:
-            pass
-        try:
-            value = plain(text)
+            return plain(text)
         except NotARealNumber:
             self.problem(ef.NOT_A_NUMBER, place, f"{text:.40} cannot be used as a number.")
-            value = 1  # the least likely to be refused a second time
-        self.values[text] = value
-        return value
+            return 1  # the least likely to be refused a second time
 
     def _refuse_decoration(self, event: yaml.NodeEvent, place: int) -> None:
         if event.anchor is not None:
