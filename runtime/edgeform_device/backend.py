@@ -1,12 +1,17 @@
 """Whoever runs pipelines on this device: systemd, or our own supervisor."""
 
+from typing import TYPE_CHECKING
+
 from edgeform_device.identity import Identity
-from edgeform_device.ports import Services
 from edgeform_device.session import Session
 from edgeform_device.toolfile import tool_command
 
+if TYPE_CHECKING:
+    # The transaction's protocols and their values: a question has no use for them.
+    from edgeform_device.ports import Services
 
-def services_of(session: Session, who: Identity) -> Services:
+
+def services_of(session: Session, who: Identity) -> "Services":
     """The backend that the device was enrolled with."""
     tool = tool_command(session.layout)
     if who.services == "systemd":

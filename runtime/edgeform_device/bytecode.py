@@ -8,11 +8,30 @@ used. It is a convenience only: recovery and the transaction do without it, and 
 import os
 import sys
 
+TYPE_CHECKING = False  # not typing's: this is read before anything else, and compiled each time
+if TYPE_CHECKING:
+    from typing import Any
+
 UNCHECKED_HASH = 0b01
 """PEP 552: no source is compared; the digest of the whole stands for that."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DIGEST_BYTES = 32
+
+
+class _Later(type(sys)):  # type: ignore[misc]
+    """Stands for a module until something of it is asked for.
+
+    `dataclasses` imports `inspect` and needs it for classes without a docstring alone; with all that it
+    imports in turn it is a tenth of a start.
+    """
+
+    def __getattr__(self, name: str) -> "Any":
+        import importlib  # noqa: PLC0415
+
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def path_of(tool: str) -> str:
@@ -34,6 +53,7 @@ def use(tool: str) -> bool:
         return False
     if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:]:
         return False
+    sys.modules.setdefault("inspect", _Later("inspect"))
     sys.path.insert(0, path)
     edgeform_device.__path__.insert(0, path + "/edgeform_device")
     return True
@@ -54,7 +74,9 @@ def write(tool: str) -> str:
 
 def compiled(tool: str) -> bytes:
     """A zip of the tool's modules as bytecode; its last 32 bytes, a comment, are left for a digest."""
-    import importlib.util  # noqa: PLC0415 - none of this is needed to use it
+    import __future__  # noqa: PLC0415 - none of this is needed to use it
+
+    import importlib.util  # noqa: PLC0415
     import io  # noqa: PLC0415
     import marshal  # noqa: PLC0415
     import struct  # noqa: PLC0415
@@ -66,7 +88,9 @@ def compiled(tool: str) -> bytes:
         for name in source.namelist():
             if name == "__main__.py" or not name.endswith(".py"):
                 continue
-            code = compile(source.read(name), f"{tool}/{name}", "exec", dont_inherit=True)
+            # Annotations stay texts: nobody reads them here, and working them out costs a tenth of a start.
+            flags = __future__.annotations.compiler_flag
+            code = compile(source.read(name), f"{tool}/{name}", "exec", flags, dont_inherit=True)
             made.writestr(zipfile.ZipInfo(name + "c", _EPOCH), head + marshal.dumps(code))
         made.comment = b" " * _DIGEST_BYTES
     return out.getvalue()[:-_DIGEST_BYTES]

@@ -1,6 +1,5 @@
 """Running another program: bounded in time, its words kept for the error."""
 
-import subprocess
 from typing import Tuple
 
 from edgeform_device.errors import Refused
@@ -30,6 +29,8 @@ def attempt(command: Tuple[str, ...], timeout_s: float = 30.0) -> Tuple[int, str
     Raises:
         CommandFailed: it is not there, or took too long.
     """
+    import subprocess  # noqa: PLC0415 - most questions run nothing
+
     try:
         done = subprocess.run(
             command,

@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Dict, Sequence, Tuple
 
@@ -10,7 +11,6 @@ from edgeform_device.errors import DeviceError
 from edgeform_wire import frames
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
-from edgeform_wire.golden import DTYPE_BYTES
 
 ANSWER_LIMIT_BYTES = 256 * 1024 * 1024
 
@@ -95,6 +95,13 @@ class Control:
             raise RuntimeRefused("the runtime refused {!r}".format(request.get("op")), str(detail))
         return header, content
 
+    def peer_pid(self) -> int:
+        """The process that listens on the socket, as the kernel says; 0 where it is out of our sight."""
+        credentials = self._socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+        )
+        return int(struct.unpack("3i", credentials)[0])
+
     def state(self) -> Dict[str, Any]:
         return self.ask({"op": "state"})[0]
 
@@ -114,12 +121,14 @@ class Control:
 
 
 def _inference(header: Dict[str, Any], content: bytes) -> Inference:
+    from edgeform_wire import golden  # noqa: PLC0415 - whoever asks how it is infers nothing
+
     try:
         described = Fields({"outputs": header.get("outputs")}, "answer").each("outputs", _described)
         stream = io.BytesIO(content)
         outputs = []
         for name, dtype, shape in described:
-            size = DTYPE_BYTES[dtype]
+            size = golden.DTYPE_BYTES[dtype]
             for extent in shape:
                 size *= extent
             raw = stream.read(size)
@@ -134,6 +143,8 @@ def _inference(header: Dict[str, Any], content: bytes) -> Inference:
 
 
 def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:
+    from edgeform_wire.golden import DTYPE_BYTES  # noqa: PLC0415 - see above
+
     fields = Fields(value, what)
     name = fields.text("name")
     dtype = fields.choice("dtype", tuple(DTYPE_BYTES))

@@ -94,13 +94,13 @@ def _files(disk: Disk, layout: Layout, content: Generation, level: str) -> Itera
             if not os.path.isdir(layout.tree(ref.digest)):
                 yield Drift("file", _below(layout, layout.tree(ref.digest)), ref.digest, "absent")
         return
-    from edgeform_device import store, trees, trusted  # noqa: PLC0415 - most questions do without
+    from edgeform_device import manifests, store, trees  # noqa: PLC0415 - most questions do without
 
     blobs = store.Store(layout, disk)
     for ref in content.artifacts:
         tree = _below(layout, layout.tree(ref.digest))
         try:
-            artifact = trusted.read_artifact(blobs, ref.digest)
+            artifact = manifests.read_artifact(blobs, ref.digest)
         except DeviceError as exc:
             yield Drift("file", tree, ref.digest, exc.summary)
             continue

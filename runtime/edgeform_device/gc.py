@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
-from edgeform_device import generations, trees, trusted
+from edgeform_device import generations, manifests, trees
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import DeviceError, Locked
 from edgeform_device.layout import Layout
@@ -178,7 +178,7 @@ class _Collection:
                 for ref in content.artifacts:
                     if ref.digest not in used:
                         used.add(ref.digest)
-                        found.append(trusted.read_artifact(self._store, ref.digest))
+                        found.append(manifests.read_artifact(self._store, ref.digest))
             except DeviceError:
                 is_whole = False
         return used, found, is_whole

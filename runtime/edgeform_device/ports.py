@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, Optional, Protocol, Tuple
 
 from edgeform_device.durable import Disk
+from edgeform_device.health import Health
 from edgeform_device.layout import Layout
 from edgeform_device.records import Committed
 from edgeform_device.subject import Subject
@@ -93,25 +94,6 @@ class Preparation(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Health:
-    """How one pipeline is, as its service and its socket say.
-
-    Args:
-        phase: what the runtime says of itself, or empty when the socket does not answer.
-    """
-
-    name: str
-    is_active: bool
-    pid: int
-    phase: str
-    detail: str = ""
-
-    @property
-    def is_ready(self) -> bool:
-        return self.is_active and self.phase == "ready"
-
-
 class Services(Protocol):
     """Pipelines as services; two backends with one contract suite."""
 
@@ -132,6 +114,10 @@ class Services(Protocol):
         ...
 
     def health(self, name: str) -> Health: ...
+
+    def glance(self, name: str) -> Health:
+        """As `health`, for a question and not for a decision: systemd is asked only where it must be."""
+        ...
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         """Run a pipeline of that generation beside the live one, on its shadow socket; its pid."""

@@ -6,7 +6,7 @@ This is the `Preparation` that the transaction asks for. It decides nothing abou
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
-from edgeform_device import facts, gc, preflight, secrets, signing, trees, trusted, tuf
+from edgeform_device import facts, gc, manifests, preflight, secrets, signing, trees, trusted, tuf
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import DeviceError, Incomplete
 from edgeform_device.identity import Identity
@@ -101,7 +101,7 @@ class Prepare:
         """
         trusted.check_not_revoked(tuf.stored(self._layout.trust_dir), generation)
         for ref in generation.artifacts:
-            trees.require_sound(self._store, trusted.read_artifact(self._store, ref.digest))
+            trees.require_sound(self._store, manifests.read_artifact(self._store, ref.digest))
 
     def clean(self) -> None:
         """Remove what a cut left half made in the trees and the store."""

@@ -6,10 +6,7 @@ that a deployment made for another value is refused.
 """
 
 import hashlib
-import hmac
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
@@ -64,6 +61,8 @@ def put(disk: Disk, layout: Layout, name: str, value: bytes, planned: str = "") 
         raise Usage("--hmac is not an HMAC.")
     if not 0 < len(value) <= MAX_BYTES:
         raise Usage(f"A secret is 1 to {MAX_BYTES} bytes; this one is {len(value)}.")
+    import hmac  # noqa: PLC0415 - only with a value at hand
+
     mac = hmac.new(_key(disk, layout), value, hashlib.sha256).hexdigest()
     sealed = _seal(name, value) if _can_seal(layout) else None
     kept = PLAIN if sealed is None else SEALED
@@ -149,11 +148,15 @@ def _write_index(disk: Disk, layout: Layout, index: Dict[str, Dict[str, str]]) -
 
 def _can_seal(layout: Layout) -> bool:
     # Only services of the system manager are given sealed credentials, and those live in the root prefix.
+    import shutil  # noqa: PLC0415 - reads every compression library there is
+
     return layout.prefix == ROOT_PREFIX and shutil.which("systemd-creds") is not None
 
 
 def _seal(name: str, value: bytes) -> Optional[bytes]:
     """The value sealed by systemd-creds; None where it cannot (no host key, too old)."""
+    import subprocess  # noqa: PLC0415 - only to seal
+
     try:
         done = subprocess.run(
             ("systemd-creds", "encrypt", "--name=" + name, "-", "-"),

@@ -4,6 +4,7 @@ The contract is `ports.Services`; `systemd.py` and `supervisor.py` fulfil it, an
 """
 
 import os
+from dataclasses import dataclass
 from typing import Tuple
 
 from edgeform_device.control import Control, RuntimeRefused, RuntimeSilent
@@ -14,14 +15,40 @@ from edgeform_device.layout import Layout
 SOCKET_TIMEOUT_S = 3.0
 
 
-def runtime_phase(socket_path: str) -> Tuple[str, str]:
-    """What the runtime says of itself: its phase and last error; empty when it does not answer."""
+@dataclass(frozen=True)
+class Answering:
+    """What the runtime says of itself: its phase and last error; an empty phase when it does not answer.
+
+    Args:
+        pid: of the process that listens, as the kernel says; 0 when nobody does.
+    """
+
+    pid: int
+    phase: str
+    detail: str
+
+
+def answering(socket_path: str) -> Answering:
+    """Who answers on a runtime's socket, and how it is."""
+    pid = 0
     try:
         with Control(socket_path, SOCKET_TIMEOUT_S) as control:
+            pid = control.peer_pid()
             state = control.state()
     except (RuntimeSilent, RuntimeRefused) as exc:
-        return "", exc.detail or exc.summary
-    return str(state.get("phase") or ""), str(state.get("last_error") or "")
+        return Answering(pid, "", exc.detail or exc.summary)
+    return Answering(pid, str(state.get("phase") or ""), str(state.get("last_error") or ""))
+
+
+def is_of_unit(pid: int, unit: str) -> bool:
+    """Whether a process is in that unit's control group: systemd put it there, and counts it as running."""
+    if not pid:
+        return False
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
+            return any(line.rstrip("\n").endswith("/" + unit) for line in stream)
+    except OSError:
+        return False
 
 
 def available_bytes(root: str = "/") -> int:

@@ -9,8 +9,9 @@ from typing import Dict, List, Optional, Tuple
 from edgeform_device import generations
 from edgeform_device.decide import decide_by_rename
 from edgeform_device.errors import Corrupt, DeviceError
+from edgeform_device.health import Health
 from edgeform_device.journal import Journal, Outcome
-from edgeform_device.ports import Environment, Health, Verdict
+from edgeform_device.ports import Environment, Verdict
 from edgeform_device.records import Committed, NeedsHandsRecord, Order, Quarantined, State, Txn
 from edgeform_wire.generation import Generation
 

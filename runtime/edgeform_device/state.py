@@ -1,19 +1,21 @@
 """Everything this device knows about itself, in one answer: what a plan, a status and a drift check read."""
 
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from edgeform_device import backend, drift, generations, receipts, toolfile
 from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError
 from edgeform_device.identity import Identity
 from edgeform_device.layout import Layout
-from edgeform_device.ports import Services
 from edgeform_device.records import Committed, State, Txn
 from edgeform_device.session import Session
 from edgeform_device.version import STATE_FORMATS, VERSION
 from edgeform_wire import canonical
 from edgeform_wire import digest as digests
 from edgeform_wire.errors import WireError
+
+if TYPE_CHECKING:
+    from edgeform_device.ports import Services
 
 MAX_ROLES = 200
 
@@ -70,9 +72,9 @@ def _health(
     return [_health_of(services, use.name) for use in content.pipelines]
 
 
-def _health_of(services: Services, name: str) -> Dict[str, str]:
+def _health_of(services: "Services", name: str) -> Dict[str, str]:
     try:
-        found = services.health(name)
+        found = services.glance(name)
     except DeviceError as exc:
         return {"name": name, "state": "unknown", "detail": exc.summary}
     if found.is_ready:

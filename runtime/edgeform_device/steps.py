@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Callable, List, Optional, Tuple
 
 from edgeform_device import generations
-from edgeform_device.ports import Environment, Health
+from edgeform_device.health import Health
+from edgeform_device.ports import Environment
 from edgeform_device.settle import POLL_S, await_healthy, describe
 from edgeform_device.subject import Subject
 from edgeform_wire.generation import Generation, PipelineUse

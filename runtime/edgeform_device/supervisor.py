@@ -11,9 +11,10 @@ from typing import Dict, Optional, Tuple
 from edgeform_device import command, process, services
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused
+from edgeform_device.health import Health
 from edgeform_device.launch import RESTARTING, detach
 from edgeform_device.layout import Layout, check_name
-from edgeform_device.ports import Clock, Health
+from edgeform_device.ports import Clock
 from edgeform_device.running import (
     PID,
     SHADOW,
@@ -82,12 +83,15 @@ class SupervisorServices:
                     found.add(entry[: -len(suffix)])
         return tuple(sorted(found))
 
+    def glance(self, name: str) -> Health:
+        return self.health(name)  # it asks the kernel alone
+
     def health(self, name: str) -> Health:
         running = read_running(self._file(name, PID))
         if running is None or not running.is_alive():
             return Health(name, is_active=False, pid=0, phase="", detail=self._last_words(name))
-        phase, detail = services.runtime_phase(self._layout.socket(name))
-        return Health(name, is_active=True, pid=running.pid, phase=phase, detail=detail)
+        seen = services.answering(self._layout.socket(name))
+        return Health(name, is_active=True, pid=running.pid, phase=seen.phase, detail=seen.detail)
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unlink(self._layout.socket(use.name, is_shadow=True))
@@ -103,8 +107,8 @@ class SupervisorServices:
         pid = self._shadows.get(name, 0)
         if not pid or has_ended(pid):
             return Health(name, is_active=False, pid=0, phase="", detail="the shadow ended")
-        phase, detail = services.runtime_phase(self._layout.socket(name, is_shadow=True))
-        return Health(name, is_active=True, pid=pid, phase=phase, detail=detail)
+        seen = services.answering(self._layout.socket(name, is_shadow=True))
+        return Health(name, is_active=True, pid=pid, phase=seen.phase, detail=seen.detail)
 
     def stop_shadow(self, name: str) -> None:
         running = read_running(self._file(name, SHADOW))

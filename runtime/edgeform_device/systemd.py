@@ -6,15 +6,13 @@ unit is permanent, and it is the only one that is enabled: pipelines start after
 """
 
 import os
-import pwd
-import shutil
 from typing import Dict, List, Optional, Tuple
 
 from edgeform_device import command, process, secrets, services
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused
+from edgeform_device.health import Health
 from edgeform_device.layout import Layout, check_name
-from edgeform_device.ports import Health
 from edgeform_wire.errors import WireError
 from edgeform_wire.generation import Generation, PipelineUse
 
@@ -77,6 +75,14 @@ class SystemdServices:
 
     def health(self, name: str) -> Health:
         return self._health(name, unit_of(name), self._layout.socket(name))
+
+    def glance(self, name: str) -> Health:
+        """Without a process for `systemctl`, where the kernel says that the unit's own process answers."""
+        unit = unit_of(name)
+        seen = services.answering(self._layout.socket(name))
+        if seen.phase == "ready" and services.is_of_unit(seen.pid, unit):
+            return Health(name, is_active=True, pid=seen.pid, phase=seen.phase, detail=seen.detail)
+        return self.health(name)
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unit = shadow_unit(use.name)
@@ -157,10 +163,12 @@ class SystemdServices:
             state = f"{found.get('ActiveState')} ({found.get('SubState')})"
             detail = f"systemd says {state}, result {found.get('Result')}"
             return Health(name, is_active=False, pid=0, phase="", detail=detail)
-        phase, detail = services.runtime_phase(socket)
-        return Health(name, is_active=True, pid=pid, phase=phase, detail=detail)
+        seen = services.answering(socket)
+        return Health(name, is_active=True, pid=pid, phase=seen.phase, detail=seen.detail)
 
     def _owner(self) -> Tuple[int, int]:
+        import pwd  # noqa: PLC0415 - only where units are written
+
         try:
             entry = pwd.getpwnam(self._user)
         except KeyError as exc:
@@ -237,6 +245,8 @@ def _recover_command(tool: Tuple[str, ...], fallback: Optional[Tuple[str, ...]])
     wanted = f"{_command(tool)} recover"
     if fallback is None:
         return wanted
+    import shutil  # noqa: PLC0415 - reads every compression library there is
+
     limit = shutil.which("timeout")
     first = f"{limit} {UNPROVEN_S} {wanted}" if limit else wanted
     return f"/bin/sh -c '{first} || {_command(fallback)} recover'"

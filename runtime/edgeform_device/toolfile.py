@@ -64,7 +64,13 @@ def tool_command(layout: Layout) -> Tuple[str, ...]:
 
 def command_of(layout: Layout, tool: str) -> Tuple[str, ...]:
     """How the tool in that file is run, up to the verb."""
-    import shutil  # noqa: PLC0415
+    return (_python(), "-I", "-S", "-B", tool, "--prefix", layout.prefix)
 
-    python = shutil.which("python3") or sys.executable
-    return (python, "-I", "-S", "-B", tool, "--prefix", layout.prefix)
+
+def _python() -> str:
+    """The first python3 on the path (shutil.which finds the same, and reads every compression library)."""
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, "python3")
+        if folder and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return sys.executable

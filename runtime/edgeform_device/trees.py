@@ -7,6 +7,7 @@ their blobs. Either way nothing is on the disk twice.
 
 import os
 import random
+import stat
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
@@ -97,7 +98,7 @@ def _damage_of_file(tree: str, file: ArtifactFile, *, is_read: bool) -> Optional
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return Damage(file.path, file.digest, "absent")
-    if os.path.islink(path) or not os.path.isfile(path):
+    if not stat.S_ISREG(status.st_mode):
         return Damage(file.path, file.digest, "not a plain file")
     if status.st_size != file.size_bytes:
         return Damage(file.path, file.digest, f"{status.st_size} bytes")
@@ -115,10 +116,21 @@ def _damage_of_file(tree: str, file: ArtifactFile, *, is_read: bool) -> Optional
 
 
 def _files_below(tree: str) -> List[str]:
+    """All that is no directory, by its path below the tree; links are not followed."""
     found = []
-    for where, directories, files in os.walk(tree):
-        links = [name for name in directories if os.path.islink(os.path.join(where, name))]
-        found += [os.path.relpath(os.path.join(where, name), tree) for name in files + links]
+    left = [""]
+    while left:
+        below = left.pop()
+        try:
+            with os.scandir(os.path.join(tree, below)) as entries:
+                for entry in entries:
+                    path = below + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(path + "/")
+                    else:
+                        found.append(path)
+        except OSError:
+            continue  # what cannot be listed is missed where its files are looked at
     return sorted(found)
 
 

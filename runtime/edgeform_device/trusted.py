@@ -13,9 +13,9 @@ from edgeform_device.durable import Disk
 from edgeform_device.errors import Corrupt, Incomplete, NotTrusted, Stale
 from edgeform_device.identity import Identity
 from edgeform_device.layout import Layout
+from edgeform_device.manifests import read_artifact
 from edgeform_device.store import Store
 from edgeform_device.version import BUILT_S
-from edgeform_wire import artifact as artifacts
 from edgeform_wire import canonical
 from edgeform_wire import deployment as deployments
 from edgeform_wire import digest as digests
@@ -27,7 +27,6 @@ from edgeform_wire.generation import ArtifactRef, Generation
 
 MAX_DEPLOYMENT_BYTES = 4 * 1024 * 1024
 SEEN = "deployment"
-MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -178,23 +177,6 @@ def check_not_revoked(trusted: tuf.Trusted, content: Generation) -> None:
                 detail=f"Digest {ref.digest}, target {path}.",
                 hint="Publish a generation without it.",
             )
-
-
-def read_artifact(store: Store, digest: str) -> Artifact:
-    """The manifest with this digest, from the store.
-
-    Raises:
-        Incomplete: it is not here. Corrupt: it is damaged or not a manifest.
-    """
-    content = store.read(digest, MAX_MANIFEST_BYTES)
-    try:
-        return artifacts.decode(content)
-    except WireError as exc:
-        raise Corrupt(
-            f"Artifact manifest {digests.short(digest)} is not of the agreed form.",
-            detail=str(exc),
-            hint="Build and publish the artifact again.",
-        ) from exc
 
 
 def missing_blobs(store: Store, approved: Approved) -> Dict[str, int]:

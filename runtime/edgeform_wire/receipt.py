@@ -85,6 +85,8 @@ class Receipt:
 
 @dataclass(frozen=True)
 class SignedReceipt:
+    """A receipt with the signature over its canonical bytes; None where the device could not sign."""
+
     receipt: Receipt
     signature: Optional[bytes]
 

@@ -47,6 +47,25 @@ def test_the_worker_process_is_patched_before_paramiko_and_pyinfra_are_loaded():
     assert said.stdout == "[]\n"
 
 
+def test_the_worker_leaves_invoke_out_until_an_ssh_configuration_runs_a_program():
+    script = (
+        "from gevent import monkey\n"
+        "monkey.patch_all()\n"
+        "from edgeform.transport.worker.later import import_later\n"
+        "import_later('invoke')\n"
+        "import sys\n"
+        "import edgeform.transport.worker.serve\n"
+        "print('invoke.runners' in sys.modules)\n"
+        "from pyinfra.connectors.sshuserclient.config import SSHConfig\n"
+        "found = SSHConfig.from_text('Match exec \"test %h = door\"\\n  User edge\\n')\n"
+        "print(found.lookup('door').get('user'), found.lookup('gate').get('user'))\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", script), check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["False", "edge None"]
+
+
 def test_files_are_never_put():
     # Gotcha 3: an interrupted put leaves a torn file in place of the good one.
     for path in TRANSPORT.rglob("*.py"):
