@@ -4,7 +4,8 @@ monkey.patch_all()  # the first statement of the process: without it pyinfra's t
 
 from edgeform.transport.worker.later import import_later  # noqa: E402 - see above
 
-# paramiko uses it for `Match exec` in an SSH configuration alone; it is a fifth of all that a worker reads.
+# paramiko imports it for `Match exec`, where pyinfra puts a class of its own in its place; it is a fifth of
+# all that a worker reads.
 import_later("invoke")
 
 from edgeform.transport.worker.serve import main  # noqa: E402 - see above
