@@ -11,10 +11,10 @@ import click
 
 from edgeform.apply.outcome import Outcome, exit_code, sentence, word
 from edgeform.cli.applying import Application
-from edgeform.cli.cmd_plan import plan_exit_code, read_plan, show, write_plan
 from edgeform.cli.cmd_publish import open_artifacts, publish
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import select_option, yes_option
+from edgeform.cli.plan_shown import plan_exit_code, read_plan, show, write_plan
 from edgeform.cli.planning import Seen, Wanted, look_again, look_and_plan, want
 from edgeform.cli.shipping import Dock
 from edgeform.cli.talking import talk

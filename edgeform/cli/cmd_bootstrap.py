@@ -13,7 +13,7 @@ import click
 
 from edgeform import events
 from edgeform.cli.asking import Missed, Roll, call_the_roll, split_words, tell
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.pinning import known_hosts_of, pin_host_key
 from edgeform.cli.talking import talk

@@ -6,7 +6,8 @@ from dataclasses import asdict
 import click
 
 from edgeform.cli.asking import call_the_roll, split_words
-from edgeform.cli.fleet import observe, open_fleet
+from edgeform.cli.fleet import observe
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.planning import look_and_plan, want
 from edgeform.cli.talking import talk

@@ -9,7 +9,8 @@ from edgeform.apply.enrolment import Enrolled, enrol, install_tool
 from edgeform.cli.asking import Missed, Roll, call_the_roll, missed, split_words, tell
 from edgeform.cli.cmd_publish import open_artifacts
 from edgeform.cli.device_keys import pin_device_key
-from edgeform.cli.fleet import observe, open_fleet, side_by_side
+from edgeform.cli.fleet import observe, side_by_side
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.pinning import known_hosts_of, pin_host_key
 from edgeform.cli.talking import talk

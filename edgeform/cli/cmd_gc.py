@@ -8,7 +8,7 @@ import click
 
 from edgeform.apply.device import DeviceClient, Refusal, shown
 from edgeform.cli.asking import Missed, ask_each, call_the_roll, confirm, tell
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option, site_argument, yes_option
 from edgeform.cli.talking import talk
 from edgeform.cli.tooling import tool_artifact

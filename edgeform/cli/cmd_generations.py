@@ -4,7 +4,7 @@ import click
 
 from edgeform.apply.generations import KeptGeneration, kept_generations
 from edgeform.cli.asking import Missed, ask_each, call_the_roll, split_words, tell
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.talking import talk
 from edgeform.errors import worst_of

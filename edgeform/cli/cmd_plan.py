@@ -1,21 +1,18 @@
 """`edgeform plan`: what would change on each device, and nothing is changed by looking."""
 
-import json
-import os
-import shutil
+# ruff: noqa: PLC0415 - a worker takes longer to start than all this to import: it is started first
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
-from edgeform.cli.planning import look_and_plan, want
-from edgeform.cli.talking import paints, talk
-from edgeform.cli.workspace import find_workspace
-from edgeform.diagnostics import rendered
-from edgeform.errors import CHANGES_PRESENT, UsageError, worst_of
-from edgeform.plan import Plan, decode, device_json, encode, render
-from edgeform.report.paint import paint
+from edgeform.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeform.plan import Plan
 
 
 @click.command("plan")
@@ -41,64 +38,44 @@ def command(
     if words[:1] == ("show",):
         if len(words) != 2:
             raise UsageError("Name one saved plan:\n    edgeform plan show plan.json")
-        plan = read_plan(Path(words[1]))
+        plan = _read(Path(words[1]))
     else:
         if len(words) > 1:
             raise UsageError(f"One site at a time, not {len(words)}.")
         plan = _made(words[0] if words else None, selectors)
         if out is not None:
-            write_plan(plan, out)
+            _write(plan, out)
+    from edgeform.cli.plan_shown import plan_exit_code, show
+
     show(plan, output=output, expand=expand)
     if out is not None and output == "text":
         click.echo(f"\nSaved. Apply exactly this:\n    edgeform apply {out}", err=True)
     return plan_exit_code(plan, changes_count=detailed_exitcode)
 
 
-def _made(site: str | None, selectors: tuple[str, ...]) -> Plan:
+def _write(plan: "Plan", file: Path) -> None:
+    from edgeform.cli.plan_shown import write_plan
+
+    write_plan(plan, file)
+
+
+def _read(file: Path) -> "Plan":
+    from edgeform.cli.plan_shown import read_plan
+
+    return read_plan(file)
+
+
+def _made(site: str | None, selectors: tuple[str, ...]) -> "Plan":
+    from edgeform.cli.workspace import find_workspace
+
     workspace = find_workspace(site)
-    with talk() as listener, open_fleet() as transport:
-        wanted = want(workspace, listener)
-        for warning in wanted.warnings:
-            click.echo(rendered(warning), err=True)
-        return look_and_plan(wanted, transport, selectors, listener).plan
+    with open_fleet() as transport:
+        from edgeform.cli.planning import look_and_plan, want
+        from edgeform.cli.talking import talk
+        from edgeform.diagnostics import rendered
 
-
-def show(plan: Plan, *, output: str, expand: bool) -> None:
-    """The plan on standard output."""
-    if output == "json":
-        for device in plan.devices:
-            click.echo(json.dumps(device_json(device), sort_keys=True))
-        return
-    width = min(100, shutil.get_terminal_size((100, 24)).columns)
-    click.echo(paint(render(plan, width=width, expand=expand), colour=paints()))
-
-
-def plan_exit_code(plan: Plan, *, changes_count: bool) -> int:
-    codes = plan.exit_codes
-    return worst_of(codes if changes_count else codes - {CHANGES_PRESENT})
-
-
-def read_plan(file: Path) -> Plan:
-    """A saved plan.
-
-    Raises:
-        UsageError: no such file. Corrupt, Stale: not a plan this edgeform reads.
-    """
-    try:
-        return decode(file.read_bytes())
-    except OSError as exc:
-        raise UsageError(f"The plan cannot be read: {exc.strerror}.", address=str(file)) from exc
-
-
-def write_plan(plan: Plan, file: Path) -> None:
-    """Save a plan, readable by its owner alone: it names hosts and versions."""
-    partial = file.with_name(file.name + ".tmp")
-    try:
-        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(opened, "wb") as stream:
-            stream.write(encode(plan))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    except OSError as exc:
-        raise UsageError(f"The plan cannot be written: {exc.strerror}.", address=str(file)) from exc
+        with talk() as listener:
+            wanted = want(workspace, listener)
+            for warning in wanted.warnings:
+                click.echo(rendered(warning), err=True)
+            return look_and_plan(wanted, transport, selectors, listener).plan

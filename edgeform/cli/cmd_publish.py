@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from edgeform.cli.cmd_plan import read_plan
+from edgeform.cli.plan_shown import read_plan
 from edgeform.cli.planning import Wanted, want
 from edgeform.cli.talking import talk
 from edgeform.cli.tooling import store_tool

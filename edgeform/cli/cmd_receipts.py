@@ -8,7 +8,7 @@ import click
 from edgeform.apply.device import DeviceClient, Refusal
 from edgeform.cli.asking import Missed, Roll, ask_each, call_the_roll, split_words, tell
 from edgeform.cli.device_keys import pinned_key
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace, stamp

@@ -16,7 +16,7 @@ from edgeform.cli.asking import (
     split_words,
     tell,
 )
-from edgeform.cli.fleet import open_fleet
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option, yes_option
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import stamp, who

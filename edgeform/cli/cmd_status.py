@@ -3,7 +3,8 @@
 import click
 
 from edgeform.cli.asking import call_the_roll, split_words
-from edgeform.cli.fleet import observe, open_fleet
+from edgeform.cli.fleet import observe
+from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.talking import talk
 from edgeform.domain.observed import Observed, Unobserved

@@ -1,9 +1,8 @@
 """Many devices at once, for every verb that looks at them or asks them something."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,18 +19,6 @@ SESSIONS = 64
 
 T = TypeVar("T")
 Resolve = Callable[[SecretRef], SecretValue]
-
-
-@contextmanager
-def open_fleet() -> Iterator[Transport]:
-    """The transport for real devices, closed at the end whatever happens."""
-    from edgeform.transport.bymode import open_transport  # noqa: PLC0415  # only verbs that connect pay for it
-
-    transport = open_transport()
-    try:
-        yield transport
-    finally:
-        transport.close()
 
 
 def target_of(device: Device, known_hosts: Path | None, resolve: Resolve) -> Target:

@@ -16,10 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from edgeform.errors import UsageError
 from edgeform.secrets.errors import SecretFileDamaged, SecretMissing
 from edgeform.secrets.references import KEY_PATTERN, is_key
@@ -206,6 +202,8 @@ def _derive(passphrase: SecretValue, header: Mapping[str, object]) -> bytes:
     kdf = header["kdf"]
     if not isinstance(kdf, dict):
         raise AssertionError("_header makes it")  # noqa: TRY004 - our bug, not the caller's type
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt  # noqa: PLC0415 - see below
+
     scrypt = Scrypt(salt=_bytes(kdf["salt"]), length=32, n=kdf["n"], r=kdf["r"], p=kdf["p"])
     return scrypt.derive(passphrase.reveal())
 
@@ -214,6 +212,10 @@ def _opened(
     passphrase: SecretValue, header: Mapping[str, object], nonce: bytes, cipher_text: bytes
 ) -> _Contents | None:
     """What is inside, or None; key and plain text live in this frame only."""
+    # Imported here: most plans open no file, and this is a tenth of what they would import.
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
     key = _derive(passphrase, header)
     try:
         return _parse(AESGCM(key).decrypt(nonce, cipher_text, _canonical(header)))
@@ -225,6 +227,8 @@ def _sealed(
     passphrase: SecretValue, header: Mapping[str, object], nonce: bytes, contents: _Contents
 ) -> bytes:
     """The cipher text; key and plain text live in this frame only."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - see above
+
     plain = _canonical(
         {
             "site_key": _text(contents.site_key.reveal()),

@@ -8,13 +8,35 @@ from edgeform.cli import tooling
 from edgeform.trust.create import REPOSITORY_FOLDER
 from edgeform.trust.repository import Repository
 
-HEAVY = ("tuf", "securesystemslib", "hvac", "requests", "pyinfra", "gevent", "paramiko", "rich")
+BEFORE_THE_WORKER = ("yaml", "edgeform.plan", "edgeform.spec", "edgeform.report")
+HEAVY = (
+    "tuf",
+    "securesystemslib",
+    "hvac",
+    "requests",
+    "pyinfra",
+    "gevent",
+    "paramiko",
+    "rich",
+    "cryptography",
+)
+
+
+def imported_by(*modules):
+    program = f"import {', '.join(modules)}, json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=True)
+    return set(json.loads(done.stdout))
 
 
 def test_plan_imports_neither_signers_nor_ssh():
-    program = "import edgeform.cli.cmd_plan, json, sys; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=True)
-    assert not set(HEAVY) & set(json.loads(done.stdout))
+    parts = ("cmd_plan", "planning", "plan_shown", "talking", "workspace")
+    assert not set(HEAVY) & imported_by(*(f"edgeform.cli.{part}" for part in parts))
+
+
+def test_plan_starts_its_worker_before_it_imports_what_reads_a_site():
+    assert not set(BEFORE_THE_WORKER) & imported_by(
+        "edgeform.cli.cmd_plan", "edgeform.cli.workspace", "edgeform.transport.bymode"
+    )
 
 
 def test_the_planner_finds_published_metadata_where_the_trust_repository_keeps_it(tmp_path):
