@@ -180,7 +180,9 @@ class Race:
     def _is_enough(self, cell: Cell, contender: Contender) -> bool:
         """Of a slow peer one run has to do: what it costs in time goes from everybody's repeats."""
         before = self.rows.get((cell, contender.name), [])
-        return not contender.name.startswith(REPEATED) and any(r.wall_s > self._once_s for r in before)
+        return not contender.name.startswith(REPEATED) and any(
+            r.wall_s > self._once_s for r in before
+        )
 
     def _drop(self, what: str) -> None:
         self.dropped.append(what)
