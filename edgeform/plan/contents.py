@@ -9,20 +9,12 @@ from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
-from edgeform.domain.pipeline import (
-    Action,
-    Capture,
-    Checks,
-    Infer,
-    Json,
-    Limits,
-    Pipeline,
-    Postprocess,
-    Preprocess,
-    Report,
-    Serving,
-    operator_json,
-)
+from edgeform.domain.pipeline import Checks, Infer, Json, Limits, Pipeline, Serving, operator_json
+from edgeform.domain.stages.action import Action
+from edgeform.domain.stages.capture import Capture
+from edgeform.domain.stages.postprocess import Postprocess
+from edgeform.domain.stages.preprocess import Preprocess
+from edgeform.domain.stages.report import Report
 from edgeform_wire.generation import ArtifactRef, PipelineUse
 
 T = TypeVar("T")
