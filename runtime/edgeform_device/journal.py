@@ -7,15 +7,17 @@ the state files alone, so a full disk may cost lines and nothing else.
 import errno
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from edgeform_device.durable import Disk
 from edgeform_device.layout import Layout
-from edgeform_device.ports import Clock
 from edgeform_wire import canonical, receipt
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 from edgeform_wire.receipt import CheckResult, Receipt
+
+if TYPE_CHECKING:
+    from edgeform_device.ports import Clock
 
 AWAIT_CONFIRM = "await_confirm"
 JOURNALS_KEPT = 50
@@ -48,7 +50,7 @@ class Journal:
         transaction: its id.
     """
 
-    def __init__(self, disk: Disk, layout: Layout, clock: Clock, transaction: str) -> None:
+    def __init__(self, disk: Disk, layout: Layout, clock: "Clock", transaction: str) -> None:
         self._disk = disk
         self._path = layout.journal(transaction)
         self._dir = layout.journal_dir

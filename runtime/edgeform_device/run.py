@@ -1,8 +1,6 @@
 """What a pipeline's process is: the interpreter, the closure's path, and the pipeline file it reads."""
 
 import os
-import shutil
-import sys
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -10,6 +8,7 @@ from edgeform_device import generations
 from edgeform_device.durable import Disk
 from edgeform_device.errors import Corrupt, Refused
 from edgeform_device.layout import Layout
+from edgeform_device.toolfile import python_on_path
 from edgeform_wire import pipeline
 from edgeform_wire.errors import WireError
 
@@ -69,7 +68,7 @@ def run_argv(
 def interpreter(tree: str) -> str:
     """The closure's own interpreter if it brings one, else the device's."""
     own = os.path.join(tree, "bin", "python3")
-    return own if os.path.exists(own) else shutil.which("python3") or sys.executable
+    return own if os.path.exists(own) else python_on_path()
 
 
 def _environment(environ: Mapping[str, str], lib: str) -> Dict[str, str]:

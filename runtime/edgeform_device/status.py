@@ -1,17 +1,23 @@
 """The verb `status`: how far a transaction is, or how it ended, for whoever polls."""
 
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Dict
 
+from edgeform_device.durable import Disk
 from edgeform_device.errors import Refused
 from edgeform_device.journal import AWAIT_CONFIRM, Journal
-from edgeform_device.ports import Environment
+from edgeform_device.layout import Layout
 from edgeform_device.records import State
+
+if TYPE_CHECKING:
+    from edgeform_device.ports import Clock
 
 POLL_S = 0.1
 MAX_WAIT_S = 300.0
 
 
-def status(env: Environment, transaction: str, wait_s: float) -> Dict[str, Any]:
+def status(
+    disk: Disk, layout: Layout, clock: "Clock", transaction: str, wait_s: float
+) -> Dict[str, Any]:
     """Phase, steps, outcome and receipt of a transaction.
 
     Waits until it has ended or wants a confirmation, for at most `wait_s`.
@@ -19,29 +25,29 @@ def status(env: Environment, transaction: str, wait_s: float) -> Dict[str, Any]:
     Raises:
         Refused: this device knows no such transaction.
     """
-    journal = Journal(env.disk, env.layout, env.clock, transaction)
-    until = env.clock.boottime_s() + min(max(wait_s, 0.0), MAX_WAIT_S)
+    journal = Journal(disk, layout, clock, transaction)
+    until = clock.boottime_s() + min(max(wait_s, 0.0), MAX_WAIT_S)
     while True:
-        found = _status(env, journal, transaction)
-        is_over = found["outcome"] is not None or _wants_confirmation(env, journal)
-        left = until - env.clock.boottime_s()
+        found = _status(disk, layout, journal, transaction)
+        is_over = found["outcome"] is not None or _wants_confirmation(clock, journal)
+        left = until - clock.boottime_s()
         if is_over or left <= 0:
             return found
-        env.clock.sleep(min(POLL_S, left))
+        clock.sleep(min(POLL_S, left))
 
 
-def _wants_confirmation(env: Environment, journal: Journal) -> bool:
+def _wants_confirmation(clock: "Clock", journal: Journal) -> bool:
     """Not one of a boot before: recovery is about to turn that one back."""
     lines = journal.lines()
     return bool(lines) and (lines[-1].step, lines[-1].boot_id) == (
         AWAIT_CONFIRM,
-        env.clock.boot_id(),
+        clock.boot_id(),
     )
 
 
-def _status(env: Environment, journal: Journal, transaction: str) -> Dict[str, Any]:
+def _status(disk: Disk, layout: Layout, journal: Journal, transaction: str) -> Dict[str, Any]:
     lines = journal.lines()
-    state = State(env.disk, env.layout)
+    state = State(disk, layout)
     order = state.order()
     if not lines and (order is None or order.transaction != transaction):
         raise Refused(f"This device knows no transaction {transaction}.")

@@ -64,10 +64,10 @@ def tool_command(layout: Layout) -> Tuple[str, ...]:
 
 def command_of(layout: Layout, tool: str) -> Tuple[str, ...]:
     """How the tool in that file is run, up to the verb."""
-    return (_python(), "-I", "-S", "-B", tool, "--prefix", layout.prefix)
+    return (python_on_path(), "-I", "-S", "-B", tool, "--prefix", layout.prefix)
 
 
-def _python() -> str:
+def python_on_path() -> str:
     """The first python3 on the path (shutil.which finds the same, and reads every compression library)."""
     for folder in os.get_exec_path():
         path = os.path.join(folder, "python3")

@@ -419,9 +419,12 @@ def test_rollback_to_what_never_proved_itself_is_refused():
 def test_status_tells_phase_steps_and_outcome():
     world = a_device_at(a_generation(model=1))
     asked = order(world, next_deployment(world, GOOD))
-    assert status(world.env, asked.transaction, 0)["phase"] == "starting"
+    assert (
+        status(world.env.disk, world.env.layout, world.env.clock, asked.transaction, 0)["phase"]
+        == "starting"
+    )
     transact(world.env, asked)
-    found = status(world.env, asked.transaction, 0)
+    found = status(world.env.disk, world.env.layout, world.env.clock, asked.transaction, 0)
     assert found["outcome"] == "committed"
     assert found["receipt"]["result"] == "committed"
     assert "receipt" in [s["step"] for s in found["steps"]]
@@ -431,7 +434,7 @@ def test_status_waits_no_longer_than_asked():
     world = a_device_at(a_generation(model=1))
     asked = order(world, next_deployment(world, GOOD))
     before = world.clock.now_s
-    status(world.env, asked.transaction, 3.0)
+    status(world.env.disk, world.env.layout, world.env.clock, asked.transaction, 3.0)
     assert 3.0 <= world.clock.now_s - before < 3.5
 
 
