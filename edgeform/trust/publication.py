@@ -104,6 +104,29 @@ def publish(
     )
 
 
+def export_timestamp(
+    repository: Repository, keyring: KeyRing, *, now: datetime, valid_for: timedelta
+) -> bytes:
+    """A timestamp for a stick, valid for longer than the published one; that one is signed anew after it.
+
+    A device that took the stick's would otherwise refuse the published one as older.
+
+    Raises:
+        NotTrusted: nothing is published yet, or no timestamp key is at hand.
+    """
+    with locked(repository.folder):
+        snapshot = repository.snapshot()
+        if snapshot is None:
+            raise NotTrusted(
+                "Nothing has been published yet.", hint="Publish first:\n    edgeform publish PLAN"
+            )
+        exported = _next_timestamp(repository, keyring, snapshot, now, valid_for)
+        after = exported.signed.version + 1
+        published = _next_timestamp(repository, keyring, snapshot, now, None, at_least=after)
+        replace_file(repository.metadata / "timestamp.json", serialized(published))
+    return serialized(exported)
+
+
 def _sign_staged(repository: Repository, keyring: KeyRing) -> tuple[Signing, ...]:
     root = repository.staged_root()
     if root is not None:
@@ -213,13 +236,15 @@ def _next_timestamp(
     snapshot: Metadata[Snapshot],
     now: datetime,
     valid_for: timedelta | None,
+    *,
+    at_least: int = 0,
 ) -> Metadata[Timestamp]:
     """Its version is the time in Unix seconds, so that CI and an offline export never collide."""
     published = repository.timestamp()
     before = published.signed.version if published else 0
     at = whole_second(now)
     signed = Timestamp(
-        version=max(before + 1, int(at.timestamp())),
+        version=max(before + 1, int(at.timestamp()), at_least),
         expires=at + (valid_for or roles.lifetime_of(roles.TIMESTAMP)),
         snapshot_meta=MetaFile.from_data(snapshot.signed.version, serialized(snapshot), ["sha256"]),
         unrecognized_fields={ISSUED_FIELD: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")},

@@ -61,12 +61,9 @@ def verify(
     """
     repository = Repository(folder)
     anchor = trusted_root if trusted_root is not None else _own_root(repository)
-    store = _MemoryStore(anchor)
-    now_s = int(now.timestamp())
-    clock = Clock(built_s=now_s, now_s=now_s, is_vouched=True)
     fetch = folder_fetch(str(repository.metadata))
     try:
-        trusted = tuf.refresh_store(store, fetch, clock, verify_signature or system_verify())
+        trusted = judged(fetch, anchor, now=now, verify_signature=verify_signature)
         targets = tuple(trusted.every_target())
     except device_errors.DeviceError as exc:
         raise translated(exc, str(folder)) from exc
@@ -84,6 +81,23 @@ def verify(
         targets=len(targets),
         evidence=tuple(evidence),
     )
+
+
+def judged(
+    fetch: tuf.Fetch,
+    root: bytes,
+    *,
+    now: datetime,
+    verify_signature: p256.Verify | None = None,
+) -> tuf.Trusted:
+    """What a device that obeys this root and knows the time would believe of a repository's metadata.
+
+    Raises:
+        edgeform_device.errors.DeviceError: what the device would say; `translated` makes it ours.
+    """
+    now_s = int(now.timestamp())
+    clock = Clock(built_s=now_s, now_s=now_s, is_vouched=True)
+    return tuf.refresh_store(_MemoryStore(root), fetch, clock, verify_signature or system_verify())
 
 
 def translated(error: device_errors.DeviceError, address: str) -> EdgeformError:
