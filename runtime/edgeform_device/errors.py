@@ -9,6 +9,7 @@ DeviceError                       1
 ├── Incomplete                    9   blobs are missing
 ├── Corrupt                      12   bytes do not match their digest
 ├── Held                          5   the digest failed here before and is in quarantine
+├── RolledBack                    5   tried, and healthy on the old generation again
 └── NeedsHands                   20   healthy neither on the old nor on the new
 """
 
@@ -73,6 +74,11 @@ class Corrupt(DeviceError):
 
 class Held(DeviceError):
     code = "held"
+    exit_code = 5
+
+
+class RolledBack(DeviceError):
+    code = "rolled_back"
     exit_code = 5
 
 

@@ -170,7 +170,7 @@ def check_not_revoked(trusted: tuf.Trusted, content: Generation) -> None:
         NotTrusted: names it; the device may not return to it, not even by itself.
     """
     for ref in content.artifacts:
-        path = _path_of(ref)
+        path = path_of(ref)
         target = trusted.target(path)
         if target is None or digests.PREFIX + target.sha256 != ref.digest:
             raise NotTrusted(
@@ -232,14 +232,14 @@ def _check_own(found: Deployment, who: Identity, number: Optional[int]) -> None:
         )
 
 
-def _path_of(ref: ArtifactRef) -> str:
+def path_of(ref: ArtifactRef) -> str:
     return f"artifacts/{ref.kind}/{ref.name}/{ref.version}/{ref.variant}.json"
 
 
 def _artifact(
     store: Store, trusted: tuf.Trusted, ref: ArtifactRef, floors: Dict[str, int]
 ) -> Artifact:
-    _check_target(trusted, _path_of(ref), ref.digest)
+    _check_target(trusted, path_of(ref), ref.digest)
     found = read_artifact(store, ref.digest)
     same = (ref.kind, ref.name, ref.version, ref.variant, ref.epoch)
     if same != (found.kind, found.name, found.version, found.variant, found.epoch):
