@@ -31,6 +31,8 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "generations": ("verbs", "generations"),
     "selftest": ("verbs", "selftest"),
     "version": ("verbs", "version"),
+    "bundle": ("bundle_verb", "bundle"),
+    "pull": ("pull", "pull"),
     "activate": ("transaction_verbs", "activate"),
     "rollback": ("transaction_verbs", "rollback"),
     "status": ("transaction_verbs", "status"),
@@ -44,7 +46,7 @@ VERBS: Dict[str, Tuple[str, str]] = {
 }
 """Verb -> (module of this package, function)."""
 
-RESERVED = ("pull", "capture")
+RESERVED = ("capture",)
 
 DISK_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says of itself; it is no bug of the tool, and the operator can do something about it."""

@@ -1,0 +1,70 @@
+"""What a device gives back where no controller can ask: its receipts, its state, its public key.
+
+The receipts are the whole chain, so that a gap shows. The state is signed by the device key together with the
+chain's head, so that a chain that was cut short shows too.
+"""
+
+import base64
+from typing import Any, Dict, Tuple
+
+from edgeform_device import probe, receipts, signing
+from edgeform_device import state as states
+from edgeform_device.session import Session
+from edgeform_wire import bundle, canonical
+from edgeform_wire.receipt import GENESIS, decode_line
+
+MAX_CHAIN_BYTES = 256 * 1024 * 1024
+
+
+def report(session: Session) -> Dict[str, bytes]:
+    """The files to give back, by their names below `edgeform/`.
+
+    Raises:
+        DeviceError: the device is not enrolled, or its state cannot be read.
+    """
+    who = session.identity()
+    chain, seq, head = _chain(session)
+    signer = signing.find_signer(session.disk, session.layout)
+    state = dict(states.state(session, "sample"), facts=_facts(session), ok=True)
+    value = {
+        "schema": bundle.RETURN_SCHEMA,
+        "site": who.site,
+        "device": who.device,
+        "seq": seq,
+        "head": head,
+        "state": state,
+    }
+    signature = signer.sign(canonical.encode(value))
+    signed = {
+        "report": value,
+        "signature": None if signature is None else base64.b64encode(signature).decode("ascii"),
+    }
+    found = {
+        bundle.return_name(who.device, "jsonl"): chain,
+        bundle.return_name(who.device, "state.json"): canonical.encode(signed),
+    }
+    key = session.disk.read(session.layout.state(signing.PUBLIC_KEY))
+    if key is not None:
+        found[bundle.return_name(who.device, "key.pem")] = key
+    return found
+
+
+def _facts(session: Session) -> Dict[str, Any]:
+    return probe.probe(probe.checked_questions({}), session.root, session.layout.prefix)
+
+
+def _chain(session: Session) -> Tuple[bytes, int, str]:
+    """All receipts, the last one's number, and what the next one would name as the one before it."""
+    lines = []
+    seq, head, size = 0, GENESIS, 0
+    while size < MAX_CHAIN_BYTES:
+        more = receipts.since(session.layout, seq)
+        if not more:
+            break
+        last = decode_line(more[-1]).receipt
+        if last.seq <= seq:
+            break
+        seq, head = last.seq, last.chain_digest
+        lines += more
+        size += sum(map(len, more))
+    return b"".join(line + b"\n" for line in lines), seq, head
