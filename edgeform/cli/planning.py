@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeform import events
+from edgeform.bundle.records import as_of, last_known
 from edgeform.cli.fleet import Resolve, observe, target_of
 from edgeform.cli.tooling import root_digests, shipped_tool
 from edgeform.cli.workspace import Workspace, stamp, who
@@ -133,7 +134,7 @@ def look_and_plan(
             file's size and mode and hashes some, for about 40 ms on a device (x86-64, 2026-11-22).
     """
     devices = select(wanted.site, selectors)
-    found = observe(transport, devices, targets(wanted, devices), listener, verify=verify)
+    found = observed(wanted, transport, devices, listener, verify=verify)
     context = Context(
         site=wanted.site.name,
         models={m.name: m for m in wanted.site.models},
@@ -151,6 +152,27 @@ def look_and_plan(
         selector=" ".join(selectors),
     )
     return Seen(plan=plan, observations=found)
+
+
+def observed(
+    wanted: Wanted,
+    transport: Transport,
+    devices: Sequence[Device],
+    listener: events.Listener,
+    *,
+    verify: str,
+) -> dict[str, Observation]:
+    """A look at each device; one in `mode: offline` as it was when a stick last came home from it."""
+    reached = [d for d in devices if d.connect.mode != "offline"]
+    found = observe(transport, reached, targets(wanted, reached), listener, verify=verify)
+    for device in devices:
+        if device.connect.mode == "offline":
+            file = wanted.workspace.state_file(device.name)
+            report = file.read_bytes() if file.exists() else None
+            found[device.name] = last_known(device, report)
+            text = f"offline; planned from {as_of(report)}"
+            listener(events.Note(device=device.name, text=text))
+    return {d.name: found[d.name] for d in devices}
 
 
 def look_again(
@@ -178,7 +200,7 @@ def look_again(
         )
     names = {changed.device for changed in plan.changed}
     devices = [d for d in wanted.site.devices if d.name in names]
-    found = observe(transport, devices, targets(wanted, devices), listener)
+    found = observed(wanted, transport, devices, listener, verify="none")
     for changed in plan.changed:
         seen = found.get(changed.device)
         if is_resumed and has_arrived(changed, seen):

@@ -53,6 +53,10 @@ class Workspace:
     def records_dir(self) -> Path:
         return self.site_dir / "records"
 
+    def state_file(self, device: str) -> Path:
+        """What a device that nobody reaches last said of itself, as a stick brought it home."""
+        return self.records_dir / f"{device}.state.json"
+
     def journal(self) -> Journal:
         self.ensure_state_dir()
         return Journal(self.state_dir / "journal.db")
