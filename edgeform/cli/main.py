@@ -40,6 +40,7 @@ VERBS: dict[str, str] = {
     "trust": "keys, roles and signed metadata",
     "secret": "keep secrets in an encrypted file",
     "store": "carry artifacts between machines",
+    "bundle": "make, check, apply and bring home a stick for a site without a network",
     "lab": "devices to try a site on, without hardware",
     "version": "print versions",
     "completion": "print a shell completion script",
