@@ -8,7 +8,7 @@ import secrets
 from typing import Any, Callable, Dict
 
 from edgeform_device import activate as orders
-from edgeform_device import decide
+from edgeform_device import decide, guard
 from edgeform_device import status as polling
 from edgeform_device.errors import (
     DeviceError,
@@ -22,7 +22,7 @@ from edgeform_device.errors import (
 )
 from edgeform_device.journal import AWAIT_CONFIRM
 from edgeform_device.offer import Medium, Offer
-from edgeform_device.ports import Environment, HeldLock
+from edgeform_device.ports import TRANSACTION_LOCK, Environment, HeldLock
 from edgeform_device.records import State
 from edgeform_device.session import Session
 from edgeform_device.trusted import Approved
@@ -47,9 +47,8 @@ def bring_lock(env: Environment) -> HeldLock:
             "Another stick or pull is being read on this device.",
             hint="Wait until it has ended, then repeat the command.",
         )
-    state = State(env.disk, env.layout)
-    lease = state.lease()
-    if state.txn() is not None or state.order() is not None:
+    lease = State(env.disk, env.layout).lease()
+    if _is_at_work(env):
         held.release()
         whose = "A transaction" if lease is None else f"{lease.who} with {lease.transaction}"
         raise Locked(
@@ -58,6 +57,16 @@ def bring_lock(env: Environment) -> HeldLock:
             hint="Wait until it has ended, then repeat the command.",
         )
     return held
+
+
+def _is_at_work(env: Environment) -> bool:
+    """As `activate` asks: an order that nobody carries out any more stands in nobody's way."""
+    working = env.locks.take(TRANSACTION_LOCK, 0.0)
+    if working is None:
+        return True
+    working.release()
+    state = State(env.disk, env.layout)
+    return state.txn() is not None or guard.is_starting(env, state.lease())
 
 
 def undertake(

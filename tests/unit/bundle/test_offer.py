@@ -29,6 +29,8 @@ from edgeform_device.errors import (
 from edgeform_device.live import live_environment
 from edgeform_device.medium import Folder
 from edgeform_device.offer import Offer
+from edgeform_device.ports import TRANSACTION_LOCK
+from edgeform_device.records import Order, State
 from edgeform_device.session import open_session
 from edgeform_device.store import Store
 from edgeform_wire import bundle
@@ -330,6 +332,19 @@ def test_two_sticks_at_once_are_one_after_the_other(device):
     with pytest.raises(Locked):
         undertake.bring_lock(env)
     held.release()
+    undertake.bring_lock(env).release()
+
+
+def test_an_order_that_nobody_carries_out_locks_nobody_out_and_a_running_one_does(device):
+    env = live_environment(open_session(str(device.prefix), "/", None))
+    state = State(env.disk, env.layout)
+    order = Order("t1-dead", 1, 1, 0, digests.PREFIX + "0" * 64, "ssh", "me", "nonce-0123")
+    state.write_order(order)
+    undertake.bring_lock(env).release()
+    working = env.locks.take(TRANSACTION_LOCK, 0.0)
+    with pytest.raises(Locked, match="at work on this device"):
+        undertake.bring_lock(env)
+    working.release()
     undertake.bring_lock(env).release()
 
 
