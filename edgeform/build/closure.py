@@ -1,7 +1,8 @@
 """Runtime closures: engine, numpy, Pillow and edgeform's own runtime for one kind of device, by uv.
 
-The packages are fixed by hash in `locks/<engine>-<python>.txt`; nothing is resolved here. Building twice
-gives the same artifact, byte for byte, wherever it is built.
+The packages are fixed by hash in `locks/<engine>-<python>.txt` (`locks/host-<python>.txt` where the engine is
+the device's own); nothing is resolved here. Building twice gives the same artifact, byte for byte, wherever it
+is built.
 """
 
 import importlib.util
@@ -23,6 +24,17 @@ from edgeform.version import VERSION
 from edgeform_wire.artifact import Artifact, Requires
 
 OWN_PACKAGES = ("edgeform_runtime", "edgeform_wire")
+PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "litert": "ai-edge-litert",
+    "tflite": "tflite-runtime",
+}
+"""The package that is the engine, where one is."""
+HOST_BOUND = ("tensorrt", "hailort", "neuron")
+"""Engines whose libraries belong to the device's system and its drivers: their closures hold all the rest."""
+HOST = "host"
+"""The version of such an engine as far as a closure can say, and the name of their common lock."""
 ARCHITECTURES = ("x86_64", "aarch64")
 UV_GLIBC_MINORS = (17, 28, *range(31, 41))
 """The manylinux platforms that uv knows by name; a device takes the newest that is not above its own."""
@@ -67,7 +79,7 @@ def build_closure(
             found = files_of(root, out_store)
     except OSError as exc:
         raise no_space(exc, work_dir) from exc
-    version = packages[request.engine]
+    version = packages[PACKAGES[request.engine]] if request.engine in PACKAGES else HOST
     glibc = packages.pop("glibc")
     return Artifact(
         kind="runtime",
@@ -98,7 +110,8 @@ def lock_of(request: ClosureRequest) -> str:
             hint=f"Supported: {', '.join(ARCHITECTURES)}.",
         )
     locks = files("edgeform.build") / "locks"
-    wanted = locks / f"{request.engine}-{request.python}.txt"
+    stem = HOST if request.engine in HOST_BOUND else request.engine
+    wanted = locks / f"{stem}-{request.python}.txt"
     if not wanted.is_file():
         names = sorted(
             p.name.removesuffix(".txt") for p in locks.iterdir() if p.name[-4:] == ".txt"
@@ -122,7 +135,7 @@ def make_tree(
     progress("stripping")
     strip(lib)
     for package in OWN_PACKAGES:
-        _copy_own(package, lib)
+        copy_own(package, lib)
     return {**dict(pins(lock)), "edgeform": VERSION, "glibc": glibc}
 
 
@@ -229,7 +242,7 @@ def _glibc_of(lib: Path) -> str:
     return f"2.{max(minors)}"
 
 
-def _copy_own(package: str, lib: Path) -> None:
+def copy_own(package: str, lib: Path) -> None:
     """Copy one of edgeform's own packages as it is installed here: sources only."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

@@ -21,10 +21,35 @@ PARTS = (
     "onnxruntime/quantization",
     "onnxruntime/tools",
     "onnxruntime/transformers",
+    "openvino/cmake",
+    "openvino/frontend/jax",
+    "openvino/frontend/paddle",
+    "openvino/frontend/pytorch",
+    "openvino/frontend/tensorflow",
+    "openvino/libs/cache.json",
+    "openvino/libs/libopenvino_c.so*",
+    "openvino/libs/libopenvino_gguf_frontend.so*",
+    "openvino/libs/libopenvino_jax_frontend.so*",
+    "openvino/libs/libopenvino_paddle_frontend.so*",
+    "openvino/libs/libopenvino_pytorch_frontend.so*",
+    "openvino/libs/libopenvino_tensorflow*_frontend.so*",
+    "openvino/tools",
+    "openvino/torch",
+    "ai_edge_litert/_pywrap_litert_co*",
+    "ai_edge_litert/_pywrap_litert_environment*",
+    "ai_edge_litert/_pywrap_litert_tensor_buffer*",
+    "ai_edge_litert/_pywrap_modify*",
+    "ai_edge_litert/_pywrap_tf*calibration*",
+    "ai_edge_litert/_pywrap_tensorflow_lite_calibration*",
+    "ai_edge_litert/aot",
+    "ai_edge_litert/format_converter*",
+    "ai_edge_litert/libLiteRtWebGpu*",
+    "ai_edge_litert/pywrap_genai_ops*",
+    "ai_edge_litert/tools",
+    "ai_edge_litert/vendors",
     "numpy/distutils",
     "numpy/f2py",
     "numpy/typing",
-    "numpy/core",
     "PIL/_avif.*",
     "PIL/_imagingcms.*",
     "PIL/_imagingft.*",
@@ -37,6 +62,9 @@ def strip(root: Path) -> None:
     for pattern in PARTS:
         for path in root.glob(pattern):
             _remove(path)
+    if list(root.glob("numpy/_core/_multiarray_umath.*.so")):
+        # numpy 2: `core` holds only old names. In numpy 1 it is the library, and `_core` holds new names.
+        _remove(root / "numpy" / "core")
     for path in [p for p in root.rglob("*") if p.is_dir() and p.name in DIRECTORIES]:
         if path.exists():
             _remove(path)

@@ -12,13 +12,17 @@ from edgeform_runtime.arrays import Array
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """How an engine shall run. One thread by default: more threads than free cores is a cliff."""
+    """How an engine shall run. One thread by default: more threads than free cores is a cliff.
+
+    Args:
+        provider: what must compute, in the engine's own words; empty is the engine's own default.
+        cache_dir: where this device keeps what it built for itself (TensorRT engines).
+    """
 
     threads: int = 1
     precision: str = "f32"
-    provider: str = "CPUExecutionProvider"
+    provider: str = ""
     cache_dir: Optional[str] = None
-    delegate: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,20 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Effective:
-    """What is in effect: a claim that the device tool cross-checks."""
+    """What is in effect: a claim that the device tool cross-checks.
+
+    Args:
+        precision: the narrowest that the loaded model really computes in.
+        delegate: the library that was loaded into the engine, and how much of the model it took.
+        probe: how the engine's self test came out, and on what it ran.
+    """
 
     provider: str
     precision: str
     threads: int
     device: str
+    probe: str
+    delegate: Optional[str] = None
 
     def to_json(self) -> Dict[str, object]:
         return dict(vars(self))

@@ -19,6 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from edgeform_runtime import onnxfile
 from edgeform_runtime.arrays import Array
+from edgeform_runtime.engines import probe
 from edgeform_runtime.engines.base import Effective, EngineConfig, Session, TensorSpec
 from edgeform_runtime.errors import EngineUnavailable, InferenceFailed, ModelRefused
 
@@ -40,16 +41,6 @@ _TYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
-
-PROBE_MODEL = bytes.fromhex(
-    "08073a87010a0e0a01780a017712017022034d756c0a0e0a01700a01621201792203416464120570726f"
-    "62652a19080410014201774a100000803f0000004000004040000080402a19080410014201624a100000"
-    "003f0000003f0000003f0000003f5a130a0178120e0a0c080112080a0208010a02080462130a0179120e"
-    "0a0c080112080a0208010a02080442040a00100d"
-)
-"""x (1, 4) -> y = x * (1, 2, 3, 4) + 0.5, exact in float32; tests/unit/runtime rebuilds it with onnx."""
-PROBE_INPUT = (1.0, -2.0, 0.25, 8.0)
-PROBE_OUTPUT = (1.5, -3.5, 1.25, 32.5)
 
 _ENGINE_ERRORS: Tuple[Any, ...] = tuple(
     found
@@ -80,7 +71,7 @@ class OnnxRuntime:
                 f"precision {config.precision} was asked for, but the model computes in"
                 f" {described.precision} and this engine does not convert"
             )
-        provider = provider_name(config.provider)
+        provider = provider_name(config.provider or CPU)
         available = tuple(ort.get_available_providers())
         if provider not in available:
             raise EngineUnavailable(
@@ -96,6 +87,7 @@ class OnnxRuntime:
                 precision=described.precision,
                 threads=config.threads,
                 device="cpu" if provider == CPU else "accelerator",
+                probe=f"right on {provider}",
             ),
         )
 
@@ -105,13 +97,10 @@ class OnnxRuntime:
         Raises:
             EngineUnavailable: the engine imports but does not compute, or computes elsewhere.
         """
-        session = _session(PROBE_MODEL, provider, config)
-        fed = np.asarray([PROBE_INPUT], np.float32)
+        session = _session(probe.ONNX_MODEL, provider, config)
+        fed = np.asarray([probe.INPUT], np.float32)
         answer = session.run(None, {"x": fed})[0]
-        if tuple(float(v) for v in answer.ravel()) != PROBE_OUTPUT:
-            raise EngineUnavailable(
-                f"{provider} answers the probe model wrongly: {answer.tolist()}"
-            )
+        probe.judge(answer, provider)
 
 
 class OrtSession:
@@ -125,8 +114,11 @@ class OrtSession:
         self._names = [spec.name for spec in self.outputs]
 
     def infer(self, feeds: Mapping[str, Array]) -> Dict[str, Array]:
+        raw = self._raw
+        if raw is None:
+            raise InferenceFailed("onnxruntime: the session is closed")
         try:
-            return dict(zip(self._names, self._raw.run(self._names, dict(feeds))))
+            return dict(zip(self._names, raw.run(self._names, dict(feeds))))
         except (*_ENGINE_ERRORS, RuntimeError, ValueError, TypeError) as exc:
             raise InferenceFailed(f"onnxruntime: {exc!s:.300}") from exc
 
