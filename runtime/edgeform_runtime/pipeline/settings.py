@@ -60,7 +60,7 @@ def engine(value: Dict[str, Any]) -> EngineSettings:
     fields = Fields(value, "stages.runtime")
     found = EngineSettings(
         threads=fields.integer("threads", 1, 1),
-        provider=fields.optional_text("provider") or "CPUExecutionProvider",
+        provider=fields.optional_text("provider") or "",
         precision=fields.optional_text("precision") or "f32",
     )
     fields.done()

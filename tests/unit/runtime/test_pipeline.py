@@ -140,9 +140,9 @@ def test_what_the_runtime_cannot_do_is_refused_with_its_field(changes, words):
         stages_of(some_stages(**changes))
 
 
-def test_a_provider_that_is_not_named_means_the_cpu():
+def test_a_provider_that_is_not_named_is_left_to_the_engine():
     stages = stages_of(some_stages(runtime={"threads": 2, "provider": None, "precision": "f32"}))
-    assert stages.engine.provider == "CPUExecutionProvider"
+    assert stages.engine.provider == ""
     assert stages.engine.threads == 2
 
 
