@@ -1,8 +1,8 @@
 """Runtime closures: engine, numpy, Pillow and edgeform's own runtime for one kind of device, by uv.
 
-The packages are fixed by hash in `locks/<engine>-<python>.txt` (`locks/host-<python>.txt` where the engine is
-the device's own); nothing is resolved here. Building twice gives the same artifact, byte for byte, wherever it
-is built.
+The packages are fixed by hash in `locks/<engine>-<python>.txt`, or `locks/host-<python>.txt` where the engine
+is the device's own; nothing is resolved here. Building twice gives the same artifact, byte for byte, wherever
+it is built.
 """
 
 import importlib.util
@@ -20,6 +20,7 @@ from pathlib import Path
 from edgeform.build.failure import BuildFailed, ClosureUnavailable
 from edgeform.build.strip import strip
 from edgeform.build.tree import BlobSink, files_of, no_space
+from edgeform.domain.hardware import HOST_VERSION
 from edgeform.version import VERSION
 from edgeform_wire.artifact import Artifact, Requires
 
@@ -33,8 +34,8 @@ PACKAGES = {
 """The package that is the engine, where one is."""
 HOST_BOUND = ("tensorrt", "hailort", "neuron")
 """Engines whose libraries belong to the device's system and its drivers: their closures hold all the rest."""
-HOST = "host"
-"""The version of such an engine as far as a closure can say, and the name of their common lock."""
+HOST = HOST_VERSION
+"""Such an engine's version, as far as a closure can say, and the name of their common lock."""
 ARCHITECTURES = ("x86_64", "aarch64")
 UV_GLIBC_MINORS = (17, 28, *range(31, 41))
 """The manylinux platforms that uv knows by name; a device takes the newest that is not above its own."""

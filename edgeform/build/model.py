@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeform.build.failure import ModelUnusable
+from edgeform.build.formats import Described, described
 from edgeform.build.tree import BlobSink, files_of
-from edgeform_runtime import onnxfile
-from edgeform_runtime.errors import ModelRefused
 from edgeform_wire import golden
 from edgeform_wire.artifact import Artifact, Requires
 from edgeform_wire.errors import WireError
@@ -24,6 +23,7 @@ def model_artifact(
     *,
     engine: str = "onnxruntime",
     precision: str | None = None,
+    accelerators: tuple[str, ...] = (),
     entry: str = ENTRY,
     measures: Mapping[str, float] | None = None,
     epoch: int = 0,
@@ -35,6 +35,7 @@ def model_artifact(
 
     Args:
         precision: what the site says; it must be what the file is. None takes the file's.
+        accelerators: what the variant is for; a file that names its chip must be for all of them.
         measures: figures of the gate (accuracy, agreement, p50_ms...).
 
     Raises:
@@ -48,11 +49,8 @@ def model_artifact(
             address=str(directory),
             hint="Name the model file `model.onnx`, or set `file` of the variant.",
         )
-    try:
-        described = onnxfile.inspect(str(directory / entry))
-    except ModelRefused as exc:
-        raise ModelUnusable(f"{exc.summary}.", address=str(directory / entry)) from exc
-    actual = described.precision
+    found = described(engine, directory / entry, accelerators)
+    actual = found.precision or precision or "f32"
     if precision not in (None, actual):
         raise ModelUnusable(
             f"The site says {precision}, but the file computes in {actual}.",
@@ -60,7 +58,7 @@ def model_artifact(
             hint=f"Set `precision: {actual}`, or name the file that was meant.",
         )
     if wants_goldens:
-        _check_goldens(directory, actual, described)
+        _check_goldens(directory, actual, found)
     return Artifact(
         kind="model",
         name=name,
@@ -73,8 +71,8 @@ def model_artifact(
             "entry": entry,
             "engine": engine,
             "precision": actual,
-            "inputs": [_spec(*found) for found in described.inputs],
-            "outputs": [_spec(*found) for found in described.outputs],
+            "inputs": [_spec(*tensor) for tensor in found.inputs],
+            "outputs": [_spec(*tensor) for tensor in found.outputs],
             "measures": dict(measures or {}),
         },
     )
@@ -102,7 +100,7 @@ def _check_file(path: Path, directory: Path) -> None:
                 )
 
 
-def _check_goldens(directory: Path, precision: str, described: onnxfile.OnnxFile) -> None:
+def _check_goldens(directory: Path, precision: str, found: Described) -> None:
     index = directory / golden.INDEX_PATH
     hint = (
         "Write golden/index.json with cases and the reference's answers, and complete it as\n"
@@ -124,7 +122,7 @@ def _check_goldens(directory: Path, precision: str, described: onnxfile.OnnxFile
             address=str(index),
             hint=hint,
         )
-    outputs = {name for name, _, _ in described.outputs}
+    outputs = {name for name, _, _ in found.outputs}
     for case in goldens.cases:
         for tensor in (*case.inputs, *case.variant, *case.fp32):
             path = directory / tensor.path
@@ -137,7 +135,7 @@ def _check_goldens(directory: Path, precision: str, described: onnxfile.OnnxFile
         if case.frame is not None and not (directory / case.frame).is_file():
             raise ModelUnusable(f"Golden {case.name}: {case.frame} is missing.", address=str(index))
         foreign = {t.name for t in (*case.variant, *case.fp32)} - outputs
-        if foreign:
+        if outputs and foreign:
             raise ModelUnusable(
                 f"Golden {case.name} expects an output {min(foreign)!r} that the model does not have.",
                 address=str(index),

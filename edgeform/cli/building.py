@@ -41,6 +41,7 @@ class ShelfBuilder:
             request.variant.name,
             engine=request.variant.engine,
             precision=request.variant.precision,
+            accelerators=tuple(request.variant.accelerators),
             entry=request.entry,
             epoch=request.model.epoch,
             sink=_Sink(self.artifacts.objects),

@@ -17,6 +17,8 @@ class Engine(StrEnum):
     NEURON = "neuron"
 
 
+HOST_VERSION = "host"
+"""The engine version of a closure whose engine belongs to the device's system; drivers pin the real one."""
 ACCELERATORS = (
     "cpu",
     "nvidia-jetson",
@@ -34,6 +36,30 @@ ACCELERATORS = (
 """The kinds the probe can name; a class demands one of them."""
 
 
+_PROVIDERS = {
+    (Engine.ONNXRUNTIME, "cpu"): "CPUExecutionProvider",
+    (Engine.OPENVINO, "cpu"): "CPU",
+    (Engine.OPENVINO, "intel-gpu"): "GPU",
+    (Engine.OPENVINO, "intel-npu"): "NPU",
+    (Engine.LITERT, "cpu"): "CPU",
+    (Engine.LITERT, "vsi-npu"): "vx",
+    (Engine.TFLITE, "cpu"): "CPU",
+    (Engine.TFLITE, "coral-usb"): "edgetpu",
+    (Engine.TFLITE, "coral-pcie"): "edgetpu",
+    (Engine.TENSORRT, "nvidia-jetson"): "TensorRT",
+    (Engine.HAILORT, "hailo-8"): "hailo-8",
+    (Engine.HAILORT, "hailo-8l"): "hailo-8l",
+    (Engine.HAILORT, "hailo-10h"): "hailo-10h",
+    (Engine.NEURON, "inferentia1"): "neuron",
+    (Engine.NEURON, "inferentia2"): "neuron",
+}
+
+
+def usual_provider(engine: Engine, accelerator: str) -> str | None:
+    """What must compute where a class names no provider; None where the engine cannot use the accelerator."""
+    return _PROVIDERS.get((engine, accelerator))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingSystem:
     """As /etc/os-release says it: `id` debian, `version` 12."""
@@ -48,7 +74,7 @@ class RuntimeChoice:
 
     Args:
         version: of the engine, exact; None takes the closure that the lock names.
-        provider: the execution provider that must really be used (onnxruntime's name for it).
+        provider: what must really compute, in the engine's words; left out, the accelerator's usual one.
         threads: at most; the CPU quota may lower it.
         python: `system` uses the device's own interpreter.
     """

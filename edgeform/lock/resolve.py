@@ -17,7 +17,7 @@ from edgeform.domain.artifacts import (
     Variant,
     VersionRule,
 )
-from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.hardware import HOST_VERSION, HardwareClass
 from edgeform.domain.names import Digest
 from edgeform.domain.site import Site
 from edgeform.errors import UsageError
@@ -240,7 +240,10 @@ def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
     return (
         artifact.kind == "runtime"
         and artifact.engine == request.engine
-        and request.engine_version in (None, artifact.engine_version)
+        and (
+            request.engine_version is None
+            or artifact.engine_version in (request.engine_version, HOST_VERSION)
+        )
         and artifact.required("arch") in (None, request.arch)
         and artifact.required("python") in (None, request.python)
         and _numbers(artifact.required("glibc")) <= _numbers(request.glibc or "999")

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant
-from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.hardware import HOST_VERSION, HardwareClass
 from edgeform.domain.pipeline import Pipeline
 from edgeform.plan import problems
 
@@ -60,7 +60,8 @@ def choose_runtime(shelf: Shelf, hardware: HardwareClass) -> Chosen | Diagnostic
     fitting = [
         artifact
         for artifact in offered
-        if fits(artifact, hardware) and wanted_version in (None, artifact.engine_version)
+        if fits(artifact, hardware)
+        and (wanted_version is None or artifact.engine_version in (wanted_version, HOST_VERSION))
     ]
     if not fitting:
         return problems.no_runtime(

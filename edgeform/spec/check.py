@@ -119,6 +119,23 @@ def fits(model: Model, hardware: HardwareClass) -> bool:
     )
 
 
+def providers(devices: Sequence[Device], provenance: Provenance) -> Iterator[Diagnostic]:
+    """Classes with an accelerator that nothing says how to use: the CPU would step in."""
+    said: set[str] = set()
+    for device in devices:
+        hardware = device.hardware
+        if hardware.runtime.provider is not None or hardware.name in said:
+            continue
+        said.add(hardware.name)
+        yield ef.NO_PROVIDER.at(
+            provenance.place(device.name, ("class",)),
+            f"Class {hardware.name!r} runs {hardware.runtime.engine} on"
+            f" {hardware.accelerator!r} and names no provider.",
+            address=f"classes.{hardware.name}.runtime.provider",
+            hint="Set `runtime.provider` to what must compute.",
+        )
+
+
 def variants(
     devices: Sequence[Device], models: Sequence[Model], provenance: Provenance
 ) -> Iterator[Diagnostic]:

@@ -162,7 +162,16 @@ WHICH_ROLLOUT = Code(
     cause="`rollout` is missing in the Site.",
     example="rollout: careful     # in the Site's spec",
 )
+NO_PROVIDER = Code(
+    code="EF2022",
+    summary="Nobody says what must compute",
+    text="The class has an accelerator, and its engine has no usual way to use it; without a named provider"
+    " the CPU would compute in silence.",
+    cause="An engine with several providers on an accelerator, as onnxruntime on a Jetson.",
+    example="runtime: {engine: onnxruntime, provider: CUDAExecutionProvider}",
+)
 ALL = (
+    NO_PROVIDER,
     NO_SITE,
     TWO_SITES,
     DUPLICATE_NAME,

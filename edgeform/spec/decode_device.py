@@ -11,7 +11,13 @@ from edgeform.domain.drivers import (
     Undo,
     VendorRole,
 )
-from edgeform.domain.hardware import Engine, HardwareClass, OperatingSystem, RuntimeChoice
+from edgeform.domain.hardware import (
+    Engine,
+    HardwareClass,
+    OperatingSystem,
+    RuntimeChoice,
+    usual_provider,
+)
 from edgeform.domain.names import ClassName
 from edgeform.domain.site import Connect, RegistryRef
 from edgeform.spec.expand import text_of
@@ -42,16 +48,17 @@ def lacking(spec: Mapping) -> tuple[str, ...]:
 def hardware(name: str, lineage: tuple[str, ...], spec: Mapping) -> HardwareClass:
     """The hardware class of its merged spec; nothing may be `lacking` in it."""
     system, runtime = block(spec, "os"), block(spec, "runtime")
+    engine, accelerator = Engine(text_or(runtime, "engine", "")), text_or(spec, "accelerator", "")
     return HardwareClass(
         name=ClassName(name),
         lineage=lineage,
         arch=text_or(spec, "arch", ""),
         os=OperatingSystem(id=text_or(system, "id", ""), version=text(system, "version")),
-        accelerator=text_or(spec, "accelerator", ""),
+        accelerator=accelerator,
         runtime=RuntimeChoice(
-            engine=Engine(text_or(runtime, "engine", "")),
+            engine=engine,
             version=text(runtime, "version"),
-            provider=text(runtime, "provider"),
+            provider=text(runtime, "provider") or usual_provider(engine, accelerator),
             precision=text_or(runtime, "precision", "f32"),
             threads=integer_or(runtime, "threads", 1),
             python=text_or(runtime, "python", "system"),

@@ -129,6 +129,7 @@ def _composed(
         check.duplicates_in_site(site),
         check.addresses(devices, provenance),
         check.ports(devices, provenance),
+        check.providers(devices, provenance),
         check.variants(devices, models, provenance),
         check.paths(site, folder, devices),
     ]

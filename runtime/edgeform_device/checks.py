@@ -15,17 +15,31 @@ from edgeform_device.subject import FAIL, INCONCLUSIVE, PASS, SKIPPED, Subject, 
 from edgeform_wire import golden
 from edgeform_wire.receipt import CheckResult
 
+NARROWER = {"f32": ("bf16", "f16"), "f16": ("bf16",), "int8": ("int4",)}
+"""What must not be computed in instead, silently; a quantised model under f32 is the variant's choice."""
 WINDOW_RUNS = 20
 WINDOWS = 5
 WINDOW_PAUSE_S = 0.5
 SLOPE_RUNS = 100
 
 _EVIDENCE = {
-    "CUDAExecutionProvider": ("libonnxruntime_providers_cuda", "/dev/nvidia"),
-    "TensorrtExecutionProvider": ("libonnxruntime_providers_tensorrt", "/dev/nvidia"),
-    "OpenVINOExecutionProvider": ("libonnxruntime_providers_openvino", ""),
+    "CUDAExecutionProvider": ("libonnxruntime_providers_cuda", ("/dev/nv",)),
+    "TensorrtExecutionProvider": ("libonnxruntime_providers_tensorrt", ("/dev/nv",)),
+    "OpenVINOExecutionProvider": ("libonnxruntime_providers_openvino", ()),
+    "GPU": ("libopenvino_intel_gpu_plugin", ("/dev/dri/renderD",)),
+    "NPU": ("libopenvino_intel_npu_plugin", ("/dev/accel/accel",)),
+    "edgetpu": ("libedgetpu", ("/dev/apex_", "/dev/bus/usb/")),
+    "vx": ("libvx_delegate", ("/dev/galcore",)),
+    "TensorRT": ("libnvinfer", ("/dev/nv",)),
+    "hailo-8": ("libhailort", ("/dev/hailo",)),
+    "hailo-8l": ("libhailort", ("/dev/hailo",)),
+    "hailo-10h": ("libhailort", ("/dev/hailo",)),
+    "neuron": ("libnrt", ("/dev/neuron",)),
 }
-"""What a provider leaves in a process: (a library in its maps, a prefix of an open device node)."""
+"""What a provider leaves in a process: (a library in its maps, prefixes of open device nodes).
+
+A Jetson's GPU has /dev/nvhost-*, /dev/nvmap and /dev/nvgpu, a card /dev/nvidia*.
+"""
 
 
 def run_checks(
@@ -40,6 +54,7 @@ def run_checks(
         with Control(subject.socket_path) as control:
             results.append(_service(control, subject))
             results.append(_provider(control, subject, wanted.get("provider")))
+            results.append(_configuration(control, subject))
             cases = ()  # type: Tuple[golden.Case, ...]
             if wanted.get("golden", True):
                 found, cases = check_goldens(control, subject)
@@ -93,15 +108,39 @@ def _provider(control: Control, subject: Subject, wanted: Optional[str]) -> Chec
     if actual != wanted:
         detail = f"runs on {actual!r}, the class demands {wanted!r}"
         return verdict_on(subject, "provider", FAIL, detail, measured)
-    library, node = _EVIDENCE.get(wanted, ("", ""))
+    library, prefixes = _EVIDENCE.get(wanted, ("", ()))
     maps, nodes = evidence(subject.pid)
     if library and not any(library in path for path in maps):
         detail = f"claims {wanted} but {library} is not loaded in pid {subject.pid}"
         return verdict_on(subject, "provider", FAIL, detail, measured)
-    if node and not any(path.startswith(node) for path in nodes):
-        detail = f"claims {wanted} but pid {subject.pid} has no {node}* open"
+    if prefixes and not any(path.startswith(prefixes) for path in nodes):
+        named = " or ".join(prefix + "*" for prefix in prefixes)
+        detail = f"claims {wanted} but pid {subject.pid} has no {named} open"
         return verdict_on(subject, "provider", FAIL, detail, measured)
     return verdict_on(subject, "provider", PASS, str(wanted), measured)
+
+
+def _configuration(control: Control, subject: Subject) -> CheckResult:
+    """Whether the engine runs with what it was told: threads, precision, and a self test that was right."""
+    claimed = control.state().get("effective")
+    asked = subject.use.stages.get("runtime", {})
+    if not isinstance(claimed, dict) or not isinstance(asked, dict) or not asked:
+        return verdict_on(subject, "configuration", SKIPPED, "")
+    measured = {"effective": claimed}
+    threads, most = claimed.get("threads"), asked.get("threads", 1)
+    if type(threads) is not int or not 1 <= threads <= most:
+        detail = f"runs with {threads!r} threads, {most} are allowed"
+        return verdict_on(subject, "configuration", FAIL, detail, measured)
+    precision, wanted = claimed.get("precision"), asked.get("precision") or "f32"
+    if precision != wanted and precision in NARROWER.get(wanted, ()):
+        detail = f"computes in {precision}, the class demands {wanted}"
+        return verdict_on(subject, "configuration", FAIL, detail, measured)
+    probe = claimed.get("probe")
+    if not isinstance(probe, str) or not probe.startswith("right on "):
+        detail = f"the engine's self test says {probe!r:.100}"
+        return verdict_on(subject, "configuration", FAIL, detail, measured)
+    detail = f"{precision}, {threads} threads; self test {probe}"
+    return verdict_on(subject, "configuration", PASS, detail, measured)
 
 
 def _timing(

@@ -15,9 +15,11 @@ import numpy as np
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
+from edgeform_runtime.engines.quantised import to_integers, to_reals
 from edgeform_runtime.errors import InferenceFailed, ModelRefused, PipelineInvalid
 from edgeform_runtime.pipeline import Stages, stages_of
 from edgeform_runtime.pipeline.preprocess import Resize
+from edgeform_runtime.quota import allowed_threads
 from edgeform_runtime.stages import preprocess
 from edgeform_runtime.stages.contract import Postprocessor
 from edgeform_runtime.stages.postprocessors import postprocessor_of
@@ -104,7 +106,7 @@ class LoadedModel:
         return {spec.name: _as_input(tensor, spec)}
 
     def result(self, answer: Answer) -> Dict[str, Any]:
-        return self.postprocessor.result(answer.outputs)
+        return self.postprocessor.result(to_reals(self.session.outputs, answer.outputs))
 
     def warm(self, runs: int) -> Tuple[float, ...]:
         """Seconds of each of that many runs on zeros."""
@@ -131,9 +133,10 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     session = engine.open(
         _entry(tree, engine.extensions),
         EngineConfig(
-            threads=stages.engine.threads,
+            threads=allowed_threads(stages.engine.threads),
             precision=stages.engine.precision,
             provider=stages.engine.provider,
+            cache_dir=os.path.join(prefix, "derived"),
         ),
     )
     _check_edge(stages, session)
@@ -165,7 +168,7 @@ def _entry(tree: str, extensions: Tuple[str, ...]) -> str:
         others = sorted(name for name in os.listdir(tree) if name.endswith(extension))
         if len(others) == 1:
             return os.path.join(tree, others[0])
-    raise ModelRefused(f"no model{extensions[0]} in the model artifact")
+    raise ModelRefused(f"no model{' or model'.join(extensions)} in the model artifact")
 
 
 def _check_edge(stages: Stages, session: Session) -> None:
@@ -186,7 +189,9 @@ def _check_edge(stages: Stages, session: Session) -> None:
 
 
 def _as_input(tensor: Array, spec: TensorSpec) -> Array:
-    if tensor.dtype == np.uint8 and spec.dtype in ("float32", "float16"):
+    if tensor.dtype == np.float32 and spec.scale is not None:
+        tensor = to_integers(tensor, spec)
+    elif tensor.dtype == np.uint8 and spec.dtype in ("float32", "float16"):
         tensor = tensor.astype(spec.dtype)
     elif tensor.dtype == np.float32 and spec.dtype == "float16":
         tensor = tensor.astype(np.float16)

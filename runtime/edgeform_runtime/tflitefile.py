@@ -158,9 +158,7 @@ def _model(model: _Table) -> TfliteFile:
     version = model.number(0, "<I")
     if version != SCHEMA_VERSION:
         raise _Damaged(f"schema version {version}, not {SCHEMA_VERSION}")
-    custom = tuple(
-        code.bytes(1).decode("utf-8") for code in model.tables(1) if code.bytes(1)
-    )
+    custom = tuple(code.bytes(1).decode("utf-8") for code in model.tables(1) if code.bytes(1))
     buffers = model.tables(4)
     for buffer in buffers:
         buffer.bytes(0)

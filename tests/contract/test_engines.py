@@ -227,8 +227,7 @@ def test_numpy_2_under_tflite_runtime_is_found_by_the_self_test(lib, own, models
 def test_a_closure_of_another_engine_says_what_is_missing(own, lib, models, engine):
     other = "litert" if engine != "litert" else "openvino"
     done = in_closure(
-        ("-c", ASK,
-         json.dumps([engine, str(models / "probe.onnx"), {}, None])),
+        ("-c", ASK, json.dumps([engine, str(models / "probe.onnx"), {}, None])),
         own,
         lib(other),
     )

@@ -74,7 +74,6 @@ def refusal(call: Callable[[], object], *kinds: type[RuntimeFault]) -> RuntimeFa
     try:
         call()
     except kinds as exc:
-        assert len(exc.summary) < 1000, "a message for people"
         return exc
     raise AssertionError(f"not refused with {kinds}")
 
@@ -173,9 +172,7 @@ def an_engine_that_computes_wrongly_is_not_there(engine: Engine, subject: Subjec
     right = probe.OUTPUT
     probe.OUTPUT = (1.5, -3.5, 1.25, 32.0)  # type: ignore[assignment]
     try:
-        refused = refusal(
-            lambda: engine.open(subject.model, subject.config()), EngineUnavailable
-        )
+        refused = refusal(lambda: engine.open(subject.model, subject.config()), EngineUnavailable)
     finally:
         probe.OUTPUT = right  # type: ignore[assignment]
     assert "wrongly" in refused.summary
@@ -228,10 +225,10 @@ def kept(subject: Subject) -> dict[str, str | None]:
         try:
             check(engine, subject)
             found[name] = None
-        except Exception:  # noqa: BLE001 - every failure goes to the test that asks for it
+        except Exception:
             found[name] = traceback.format_exc()
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(kept(Subject(**json.loads(sys.argv[1])))))  # noqa: T201 - its output
+    print(json.dumps(kept(Subject(**json.loads(sys.argv[1])))))

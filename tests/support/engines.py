@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.engine_contract import Subject
 
 from edgeform.build import closure, strip
 from edgeform.build.closure import ClosureRequest, copy_own, lock_of, make_tree
 from edgeform.build.failure import BuildFailed, ClosureUnavailable
-from support.engine_contract import Subject
 
 TESTS = Path(__file__).resolve().parents[1]
 VENDOR = TESTS / "support" / "vendor"
@@ -37,7 +37,10 @@ def request_of(engine: str) -> ClosureRequest:
     if libc != "glibc":
         pytest.skip("closures are for glibc, and this system has another C library")
     return ClosureRequest(
-        engine=engine, arch=platform.machine(), glibc=".".join(version.split(".")[:2]), python=PYTHON
+        engine=engine,
+        arch=platform.machine(),
+        glibc=".".join(version.split(".")[:2]),
+        python=PYTHON,
     )
 
 
@@ -126,9 +129,17 @@ def compiled(source: str, library: Path, *options: str) -> None:
     if compiler is None:
         pytest.skip("no C compiler for the vendor's side of the interface")
     subprocess.run(
-        (compiler, "-shared", "-fPIC", "-O1", "-Wall", *options, "-o", str(library), str(VENDOR / source)),
+        (
+            compiler,
+            "-shared",
+            "-fPIC",
+            "-O1",
+            "-Wall",
+            *options,
+            "-o",
+            str(library),
+            str(VENDOR / source),
+        ),
         check=True,
         timeout=60,
     )
-
-

@@ -238,9 +238,7 @@ def _tensor(tensor: Tensor, buffer: int) -> Writer:
         3: text(tensor.name),
     }
     if tensor.scale is not None:
-        fields[4] = table(
-            {2: numbers("<f", [tensor.scale]), 3: numbers("<q", [tensor.zero_point])}
-        )
+        fields[4] = table({2: numbers("<f", [tensor.scale]), 3: numbers("<q", [tensor.zero_point])})
     return table(fields)
 
 

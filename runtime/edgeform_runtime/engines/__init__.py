@@ -15,7 +15,9 @@ def engine_of(name: str) -> Engine:
         EngineUnavailable: this runtime does not know it, or what it needs is not on this device.
     """
     if name not in NAMES:
-        raise EngineUnavailable(f"engine {name!r} is unknown here; this runtime has {', '.join(NAMES)}")
+        raise EngineUnavailable(
+            f"engine {name!r} is unknown here; this runtime has {', '.join(NAMES)}"
+        )
     try:
         # One of the names above, never a name from a file.
         found: Engine = import_module(f"edgeform_runtime.engines.{name}").load()

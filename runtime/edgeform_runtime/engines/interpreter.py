@@ -79,7 +79,7 @@ class TfliteEngine:
     def probe(self, config: EngineConfig) -> None:
         """Run the probe model on the CPU and compare its answer.
 
-        A delegate runs only what was compiled for it, so that its proof is the model it takes, and its goldens.
+        A delegate runs only what was compiled for it: its proof is the model it takes, and its goldens.
 
         Raises:
             EngineUnavailable: the package imports but does not compute (numpy 2 under tflite-runtime 2.14).
@@ -93,7 +93,9 @@ class TfliteEngine:
             raw.invoke()
             answer = raw.get_tensor(raw.get_output_details()[0]["index"])
         except (*_ERRORS, ImportError, AttributeError) as exc:
-            raise EngineUnavailable(f"{self.name} cannot run the probe model: {exc!s:.300}") from exc
+            raise EngineUnavailable(
+                f"{self.name} cannot run the probe model: {exc!s:.300}"
+            ) from exc
         probe.judge(answer, self.name)
 
     def _delegate(self, provider: str, library: str) -> Any:
@@ -177,7 +179,8 @@ def library_of(provider: str) -> Optional[str]:
     if provider.startswith("lib") and ".so" in provider and "/" not in provider:
         return provider
     raise EngineUnavailable(
-        f"{provider} was asked for; there are CPU, edgetpu, vx, or a delegate's library such as libvx_delegate.so"
+        f"{provider} was asked for; there are CPU, edgetpu, vx, or the name"
+        " of a delegate's library such as libvx_delegate.so"
     )
 
 

@@ -76,7 +76,9 @@ class OpenVino:
         try:
             answer = compiled.create_infer_request().infer({"x": fed})
         except _ERRORS as exc:
-            raise EngineUnavailable(f"{device} does not run the probe model: {_short(exc)}") from exc
+            raise EngineUnavailable(
+                f"{device} does not run the probe model: {_short(exc)}"
+            ) from exc
         probe.judge(np.asarray(answer[0]), device)
 
     def _device(self, asked: str) -> str:

@@ -68,6 +68,9 @@ class Runtime:
     """A right runtime, whose pieces a test replaces to make it wrong."""
 
     provider = "CPUExecutionProvider"
+    precision = "f32"
+    threads = 1
+    probe = "right on CPUExecutionProvider"
     phase = "ready"
     label = "three"
     generation = 7
@@ -79,7 +82,12 @@ class Runtime:
             "generation": self.generation,
             "phase": self.phase,
             "frames": {},
-            "effective": {"provider": self.provider},
+            "effective": {
+                "provider": self.provider,
+                "precision": self.precision,
+                "threads": self.threads,
+                "probe": self.probe,
+            },
             "last_error": None,
         }
 
@@ -108,7 +116,8 @@ def judged(tmp_path, model_tree):
     def judge(runtime, **wanted):
         path = tmp_path / f"{len(servers)}.sock"
         servers.append(SocketRuntime(path, runtime))
-        use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", {}, wanted, {})
+        stages = {"runtime": {"threads": 1, "precision": "f32", "provider": None}}
+        use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", stages, wanted, {})
         subject = Subject(use, str(model_tree), str(path), os.getpid(), generation=7)
         found = checks.run_checks(subject, pause=lambda s: None)
         return {r.name: r for r in found}, checks.is_acceptable(found)
@@ -139,6 +148,9 @@ def wrong(**methods):
         (wrong(network=lambda s, v: [*softmax_like(v), 0.0]), "golden", "is float32|is \\[1, 5\\]"),
         (wrong(label="four"), "golden", "the reference says 'three'"),
         (wrong(provider="CUDAExecutionProvider"), "provider", "the class demands"),
+        (wrong(precision="bf16"), "configuration", "computes in bf16, the class demands f32"),
+        (wrong(threads=2), "configuration", "runs with 2 threads, 1 are allowed"),
+        (wrong(probe=""), "configuration", "self test says ''"),
         (wrong(phase="failed"), "service", "phase is 'failed'"),
         (wrong(generation=6), "service", "answers for generation 6"),
     ],

@@ -46,6 +46,8 @@ def test_state_says_everything_the_interface_promises(daemon):
             "precision": "f32",
             "threads": 1,
             "device": "cpu",
+            "delegate": None,
+            "probe": "right on CPUExecutionProvider",
         },
         "last_error": None,
     }

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support.runtime import MODEL, a_pipeline_file, running, some_stages
 
 from edgeform_runtime import errors
-from edgeform_runtime.engines import engine_of
+from edgeform_runtime.engines import engine_of, probe
 from edgeform_runtime.engines import onnxruntime as adapter
 from edgeform_runtime.engines.base import EngineConfig
 
@@ -26,12 +26,12 @@ def test_the_probe_model_is_the_one_that_onnx_makes_from_its_description():
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
-    assert model.SerializeToString() == adapter.PROBE_MODEL
-    assert len(adapter.PROBE_MODEL) < 1024
+    assert model.SerializeToString() == probe.ONNX_MODEL
+    assert len(probe.ONNX_MODEL) < 1024
 
 
 def test_an_engine_that_computes_wrongly_is_not_there(monkeypatch):
-    monkeypatch.setattr(adapter, "PROBE_OUTPUT", (1.5, -3.5, 1.25, 32.0))
+    monkeypatch.setattr(probe, "OUTPUT", (1.5, -3.5, 1.25, 32.0))
     with pytest.raises(errors.EngineUnavailable, match="answers the probe model wrongly"):
         engine_of("onnxruntime").open(str(MODEL / "model.onnx"), EngineConfig())
 
@@ -66,6 +66,8 @@ def test_effective_says_what_runs():
         "precision": "f32",
         "threads": 2,
         "device": "cpu",
+        "delegate": None,
+        "probe": "right on CPUExecutionProvider",
     }
     session.close()
 
@@ -102,8 +104,8 @@ def test_a_file_that_only_looks_like_a_model_is_refused(tmp_path):
 
 
 def test_other_engines_are_named_as_unknown_here():
-    with pytest.raises(errors.EngineUnavailable, match="'hailort' is unknown here"):
-        engine_of("hailort")
+    with pytest.raises(errors.EngineUnavailable, match="'caffe' is unknown here"):
+        engine_of("caffe")
 
 
 def test_the_daemon_on_a_missing_provider_says_failed_and_ends(prefix):
