@@ -6,7 +6,7 @@ This is the `Preparation` that the transaction asks for. It decides nothing abou
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
-from edgeform_device import facts, gc, preflight, secrets, signing, trees, trusted, tuf
+from edgeform_device import derive, facts, gc, preflight, secrets, signing, trees, trusted, tuf
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import DeviceError, Incomplete
 from edgeform_device.identity import Identity
@@ -89,9 +89,12 @@ class Prepare:
             trees.build(self._store, artifact)
 
     def derive(self, generation: Generation) -> Dict[str, str]:
-        """Digests of what must be built on this device, by key: none of today's engines builds here."""
-        del generation
-        return {}
+        """Digests of what must be built on this device, by key; built here where it is missing.
+
+        Raises:
+            Refused: a builder failed, or took longer than its limit.
+        """
+        return derive.derived(self._layout, generation)
 
     def verify(self, generation: Generation) -> None:
         """Nothing, when the trees of a kept generation are whole and nothing in it was revoked.

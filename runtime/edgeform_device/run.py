@@ -50,7 +50,7 @@ def run_argv(
         raise Corrupt(f"The pipeline file {path} is damaged.", str(exc)) from exc
     tree = layout.under(file.runtime_tree)
     arguments = [
-        _interpreter(tree),
+        interpreter(tree),
         "-s",
         "-m",
         "edgeform_runtime",
@@ -66,7 +66,7 @@ def run_argv(
     return Process(tuple(arguments), _environment(environ, os.path.join(tree, "lib")))
 
 
-def _interpreter(tree: str) -> str:
+def interpreter(tree: str) -> str:
     """The closure's own interpreter if it brings one, else the device's."""
     own = os.path.join(tree, "bin", "python3")
     return own if os.path.exists(own) else shutil.which("python3") or sys.executable

@@ -1,12 +1,24 @@
 """The engines that run on a CPU: one contract, with the real packages, in the closures that devices get."""
 
 import json
+import shutil
+import struct
+import tempfile
 from pathlib import Path
 
 import pytest
 from support import tflitefile
-from support.engine_contract import BEHAVIOURS, Subject
-from support.engines import closure_lib, compiled, contract, in_closure, own_lib, write_model
+from support.engine_contract import BEHAVIOURS, EXPECTED, GIVEN, Subject
+from support.engines import (
+    base_python,
+    closure_lib,
+    compiled,
+    contract,
+    in_closure,
+    own_lib,
+    write_model,
+)
+from support.runtime import Prefix, a_pipeline_file, running, some_stages
 
 from edgeform_runtime.engines import probe
 
@@ -234,3 +246,41 @@ def test_a_closure_of_another_engine_says_what_is_missing(own, lib, models, engi
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["refused"] == "engine"
     assert f"engine {engine} cannot be loaded" in found["summary"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_daemon_serves_a_model_from_the_closure_as_it_is_shipped(lib, models, engine):
+    """The whole way once per engine: pipeline file, entry, self test, threads, state, inference."""
+    root = Path(tempfile.mkdtemp(prefix="efe-"))  # socket addresses are at most 107 bytes
+    prefix = Prefix(root)
+    ending = "tflite" if engine in ("litert", "tflite") else "onnx"
+    tree = root / "trees" / "model"
+    tree.mkdir(parents=True)
+    shutil.copyfile(models / f"probe.{ending}", tree / f"model.{ending}")
+    stages = some_stages(
+        preprocess=[],
+        postprocess={"kind": "classify", "top_k": 1},
+        runtime={"threads": 1, "provider": _CHOICES[engine][0], "precision": "f32"},
+    )
+    file = a_pipeline_file(engine=engine, stages=stages)
+    environ = {"PYTHONPATH": str(lib(engine)), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        with running(
+            prefix, prefix.put_pipeline(file), environ=environ, python=(base_python(), "-s")
+        ) as daemon:
+            effective = daemon.state()["effective"]
+            assert effective["provider"] == _CHOICES[engine][0]
+            assert effective["probe"] == f"right on {_CHOICES[engine][0]}"
+            described = [{"name": "x", "dtype": "float32", "shape": [1, 4]}]
+            with daemon.control() as control:
+                answer, body = control.ask(
+                    "infer",
+                    struct.pack("<4f", *GIVEN),
+                    slot="live",
+                    level="tensor",
+                    inputs=described,
+                )
+            assert answer["ok"], answer
+            assert struct.unpack("<4f", body) == EXPECTED
+    finally:
+        shutil.rmtree(root)

@@ -34,6 +34,7 @@ class Subject:
         absent: a provider that the engine knows and this machine does not have.
         virtual: one that would choose by itself, or that nobody knows.
         damage: how many cuts of the model file to try.
+        wrong_model: for engines whose self test is the model itself: one that computes wrongly.
     """
 
     engine: str
@@ -44,6 +45,7 @@ class Subject:
     precision: str = "f32"
     impossible_precision: str = "int8"
     cache_dir: str | None = None
+    wrong_model: str | None = None
     damage: int = 40
 
     def config(self, **changes: object) -> EngineConfig:
@@ -169,6 +171,11 @@ def a_precision_that_is_not_in_effect_is_refused(engine: Engine, subject: Subjec
 
 @behaviour
 def an_engine_that_computes_wrongly_is_not_there(engine: Engine, subject: Subject) -> None:
+    if subject.wrong_model is not None:
+        wrong = subject.wrong_model
+        refused = refusal(lambda: engine.open(wrong, subject.config()), EngineUnavailable)
+        assert "wrongly" in refused.summary
+        return
     right = probe.OUTPUT
     probe.OUTPUT = (1.5, -3.5, 1.25, 32.0)  # type: ignore[assignment]
     try:

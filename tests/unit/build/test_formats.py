@@ -63,7 +63,7 @@ def test_what_is_no_ir_is_refused(tmp_path, text, words):
 
 def test_an_ir_without_its_weights_is_refused(tmp_path):
     (tmp_path / "model.xml").write_text(IR.format(weights="f32"))
-    with pytest.raises(ModelUnusable, match="model.bin is not beside it"):
+    with pytest.raises(ModelUnusable, match=r"model\.bin is not beside it"):
         described("openvino", tmp_path / "model.xml")
 
 
