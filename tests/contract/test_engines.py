@@ -249,7 +249,7 @@ def test_a_closure_of_another_engine_says_what_is_missing(own, lib, models, engi
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_daemon_serves_a_model_from_the_closure_as_it_is_shipped(lib, models, engine):
+def test_the_daemon_serves_a_model_from_the_closure_as_it_is_shipped(lib, own, models, engine):
     """The whole way once per engine: pipeline file, entry, self test, threads, state, inference."""
     root = Path(tempfile.mkdtemp(prefix="efe-"))  # socket addresses are at most 107 bytes
     prefix = Prefix(root)
@@ -263,7 +263,7 @@ def test_the_daemon_serves_a_model_from_the_closure_as_it_is_shipped(lib, models
         runtime={"threads": 1, "provider": _CHOICES[engine][0], "precision": "f32"},
     )
     file = a_pipeline_file(engine=engine, stages=stages)
-    environ = {"PYTHONPATH": str(lib(engine)), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {"PYTHONPATH": f"{own}:{lib(engine)}", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         with running(
             prefix, prefix.put_pipeline(file), environ=environ, python=(base_python(), "-s")

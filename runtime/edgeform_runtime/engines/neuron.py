@@ -1,7 +1,7 @@
 """AWS Neuron: compiled models (.neff) through the runtime library that the device's driver packages bring.
 
-The C interface is libnrt's: nrt_init, nrt_load, nrt_get_model_tensor_info, tensor sets, nrt_execute; it
-is documented in the Neuron SDK under "Neuron Runtime API" (nrt.h, nrt_experimental.h). No framework is loaded.
+The C interface is libnrt's: nrt_init, nrt_load, nrt_get_model_tensor_info, tensor sets, nrt_execute;
+documented in the Neuron SDK under "Neuron Runtime API" (nrt.h, nrt_experimental.h). No framework is loaded.
 There is no CPU behind it: a model that loads runs on a NeuronCore. A tiny model needs the vendor's
 compiler, so the self test is the model itself, which must give the same finite answer twice.
 """

@@ -1,7 +1,8 @@
 """Engines that this device built for itself: where they lie, what they were built from, how long it took.
 
 The key is a digest over everything that a TensorRT engine depends on: the ONNX file, the precision,
-TensorRT's version, the GPU and the release of the system. A change of any of them means another key, and a new build.
+TensorRT's version, the GPU and the release of the system. A change of any of them means another key, and a
+new build.
 """
 
 import hashlib
