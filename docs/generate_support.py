@@ -1,19 +1,24 @@
 """Writes the parts of the documentation that are made from something else; `--check` only compares.
 
-    python docs/generate_support.py [--check]
+    python docs/generate_support.py [--check] [--results JUNIT.xml...]
 
 README's support table from docs/support.yaml, docs/reference/dependencies.md from what is installed.
 """
 
+import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import yaml
 from packaging.requirements import Requirement
 
+from edgeform.build.closure import PACKAGES
 from edgeform.spec.classes import Classes, builtin_names
 from edgeform.spec.decode_device import hardware
 from edgeform.spec.fields import block
@@ -21,6 +26,7 @@ from edgeform.spec.objects import Catalog
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
+RESULTS = REPOSITORY / "docs" / "support-results.json"
 DEPENDENCIES = REPOSITORY / "docs" / "reference" / "dependencies.md"
 BEGIN, END = "<!-- support: begin -->", "<!-- support: end -->"
 
@@ -41,6 +47,49 @@ WHY: Mapping[str, str] = {
     "jsonschema-rs": "checks large sites faster, with the same messages",
 }
 LICENCE_KEYS = ("License-Expression", "License")
+
+
+def results_of(reports: list[str]) -> dict[str, dict[str, int]]:
+    """How often the contract was kept, broken and not tried, by engine, from pytest's JUnit files.
+
+    Raises:
+        SystemExit: a report without any test of the contract.
+    """
+    found: dict[str, Counter[str]] = {}
+    for report in reports:
+        for case in ET.parse(report).iter("testcase"):  # noqa: S314  # pytest's own file
+            match = re.fullmatch(r"test_the_contract\[([a-z]+)-.*\]", case.get("name", ""))
+            if match is None:
+                continue
+            outcome = "kept"
+            if case.find("skipped") is not None:
+                outcome = "skipped"
+            elif case.find("failure") is not None or case.find("error") is not None:
+                outcome = "broken"
+            found.setdefault(match[1], Counter())[outcome] += 1
+    if not found:
+        raise SystemExit("no test of the engines' contract in " + ", ".join(reports))
+    return {engine: dict(sorted(counts.items())) for engine, counts in sorted(found.items())}
+
+
+def engine_table() -> str:
+    """The engines' table as Markdown: what the contract suite said, and what needs hardware."""
+    engines: dict[str, Any] = yaml.safe_load((REPOSITORY / "docs" / "support.yaml").read_text())[
+        "engines"
+    ]
+    results: dict[str, dict[str, int]] = json.loads(RESULTS.read_text())
+    lines = [
+        "| engine | runs here | by contract only | needs hardware |",
+        "|---|---|---|---|",
+    ]
+    for name, entry in engines.items():
+        counts = results.get(name, {})
+        kept, tried = counts.get("kept", 0), sum(counts.values())
+        said = f"{kept} of {tried} behaviours" if tried else "never tried"
+        runs = f"{said}, x86-64, real package" if name in PACKAGES else "no"
+        contract = "" if name in PACKAGES else f"{said}, a library in the vendor's place"
+        lines.append(f"| {name} | {runs} | {contract} | {entry['needs']} |")
+    return "\n".join(lines) + "\n"
 
 
 def support_table() -> str:
@@ -71,7 +120,7 @@ def readme() -> str:
     """README with its table as support.yaml has it now."""
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{support_table()}{END}{after}"
+    return f"{before}{BEGIN}\n{engine_table()}\n{support_table()}{END}{after}"
 
 
 def dependencies() -> str:
@@ -127,6 +176,9 @@ def _licence(name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write what is out of date; with --check, only say so and return 1."""
+    if "--results" in arguments:
+        reports = arguments[arguments.index("--results") + 1 :]
+        RESULTS.write_text(json.dumps(results_of(reports), indent=1) + "\n")
     stale = [
         (path, content)
         for path, content in ((README, readme()), (DEPENDENCIES, dependencies()))

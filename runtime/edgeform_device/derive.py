@@ -1,8 +1,8 @@
 """What is built on this device from signed inputs: TensorRT engines, by the runtime's own builder.
 
 A step of the transaction, before anything is switched: it has a limit of its own, its last word stands in
-`state/derive.json`, and what it gives is recorded by digest. The builder runs with the closure's Python as the
-service would; when it fails or takes too long, the transaction ends and the old generation goes on.
+`state/derive.json`, and what it gives is recorded by digest. The builder runs with the closure's Python as
+the service would; when it fails or takes too long, the transaction ends and the old generation goes on.
 """
 
 import json
