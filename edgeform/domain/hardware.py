@@ -17,6 +17,8 @@ class Engine(StrEnum):
     NEURON = "neuron"
 
 
+BUILT_ON_DEVICE = (Engine.TENSORRT,)
+"""Engines that each device builds for itself from the model, before it is switched to."""
 HOST_VERSION = "host"
 """The engine version of a closure whose engine belongs to the device's system; drivers pin the real one."""
 ACCELERATORS = (

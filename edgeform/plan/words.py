@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from edgeform.domain.hardware import BUILT_ON_DEVICE
 from edgeform.domain.names import short
 from edgeform.domain.quantities import show_bytes, show_seconds
 from edgeform.plan import changes as c
@@ -73,7 +74,9 @@ def words_for(change: Change) -> Words:  # noqa: C901, PLR0912 - one case per ki
             text = f"{change.before}, no longer used"
             return _words(Symbol.REMOVE, change.kind, change.name, text)
         case c.AddPipeline():
-            return _words(Symbol.ADD, "pipeline", change.name, f"{change.model} on {change.engine}")
+            built = ", built on the device first" if change.engine in BUILT_ON_DEVICE else ""
+            text = f"{change.model} on {change.engine}{built}"
+            return _words(Symbol.ADD, "pipeline", change.name, text)
         case c.ChangePipeline():
             return Words(
                 symbol=Symbol.CHANGE,
