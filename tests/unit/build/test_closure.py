@@ -142,6 +142,34 @@ def test_closures_for_other_machines_are_built_here(
     assert all(p.endswith(tag) for p in binaries)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+@pytest.mark.parametrize(
+    ("engine", "version"),
+    [
+        ("openvino", "2026.4.1"),
+        ("litert", "2.3.0"),
+        ("tflite", "2.14.0"),
+        ("tensorrt", "host"),
+        ("hailort", "host"),
+        ("neuron", "host"),
+    ],
+)
+def test_every_engine_has_a_closure_for_both_architectures(
+    packages, sink, tmp_path, engine, version, arch
+):
+    found = build_closure(a_request(engine=engine, arch=arch), sink, tmp_path)
+    assert (found.name, found.metadata["engine_version"]) == (engine, version)
+    assert found.requires.arch == arch
+    paths = {f.path for f in found.files}
+    assert f"lib/edgeform_runtime/engines/{engine}.py" in paths
+    # In numpy 1 `core` is the library, in numpy 2 it holds old names only.
+    assert any(
+        p.startswith(("lib/numpy/core/_multiarray", "lib/numpy/_core/_multiarray")) for p in paths
+    )
+    assert not any("telemetry" in p for p in paths)
+
+
 @pytest.mark.parametrize(
     ("glibc", "expected"),
     [("2.17", 17), ("2.27", 17), ("2.28", 28), ("2.30", 28), ("2.31", 31), ("2.41", 40)],
@@ -161,7 +189,8 @@ def test_a_glibc_without_any_wheel_is_said(glibc):
     [
         ({"arch": "armv7l"}, "No onnxruntime wheels exist for armv7l"),
         ({"python": "3.8"}, "no lock for onnxruntime on Python 3.8"),
-        ({"engine": "hailort"}, "no lock for hailort"),
+        ({"engine": "caffe"}, "no lock for caffe"),
+        ({"engine": "tflite", "python": "3.12"}, "no lock for tflite on Python 3.12"),
     ],
 )
 def test_what_has_no_lock_is_refused_with_what_there_is(sink, tmp_path, changes, words):
