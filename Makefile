@@ -7,7 +7,7 @@ LOCK  := .ci/locks/dev.txt
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all soak bench-fleet bench-spec dev wheel system lint lock clean
+.PHONY: help demo test test-all machines soak bench-fleet bench-spec dev wheel system lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -19,7 +19,7 @@ test: wheel system lint ## everything a change must pass: sampled slow tiers
 	@echo "==> tests (the installed wheel, not the checkout)"
 	@EDGEFORM_TESTED=wheel $(PYTEST) -n 2 --dist loadfile -m "not slow and not vm" --durations 10
 
-test-all: wheel system lint ## all of it, slow tiers whole
+test-all: wheel system machines lint ## all of it, slow tiers whole
 	@echo "==> all tests (the installed wheel, not the checkout)"
 	@EDGEFORM_TESTED=wheel $(PYTEST) -n 2 --dist loadfile --durations 30
 
@@ -50,6 +50,9 @@ wheel: $(VENV)/.locked ## build the wheel and install it: what users get is what
 
 system: $(VENV)/.locked ## install missing system packages where allowed, else name them
 	@.ci/need --lab
+
+machines: system ## what the virtual machines of test-all are made with
+	@.ci/need --vm
 
 lint: $(VENV)/.locked ## ruff, mypy --strict, import contracts
 	@echo "==> lint"

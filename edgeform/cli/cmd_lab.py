@@ -43,7 +43,8 @@ def command() -> None:
     """Start, show and remove devices to try a site on, without hardware.
 
     As root on Linux the devices are real systems (systemd, sshd, reboot). Without root they are
-    unprivileged ones, each in a directory of its own.
+    unprivileged ones, each in a directory of its own. With --kind vm they are emulated machines with a
+    kernel of their own: slow, and the only ones whose power can really be cut.
     """
 
 
@@ -166,7 +167,7 @@ def doctor_command(*, as_json: bool) -> None:
 )
 @click.option(
     "--kind",
-    type=click.Choice([kind.value for kind in LabKind]),
+    type=click.Choice([LabKind.NSPAWN.value, LabKind.ROOTLESS.value]),
     envvar="LAB",
     help="Default: the most real one possible; also $LAB.",
 )

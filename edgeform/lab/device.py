@@ -10,10 +10,14 @@ from edgeform.lab.failure import LabMisused
 
 
 class LabKind(StrEnum):
-    """How real the devices are; the first is the better one."""
+    """How real the devices are; the first is the better one of those that are chosen by themselves.
+
+    A virtual machine is the most real and the slowest: it has to be asked for.
+    """
 
     NSPAWN = "nspawn"
     ROOTLESS = "rootless"
+    VM = "vm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

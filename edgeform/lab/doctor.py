@@ -39,6 +39,11 @@ NEEDED_FOR_NSPAWN = (
     "nsenter",
     "inotify",
 )
+NEEDED_FOR_VM = (
+    *("linux", "root", "overlay", "mmdebstrap", "mkfs.ext4", "depmod", "qemu-img", "ssh"),
+    "qemu-system-x86_64",
+)
+NEEDED_FOR_ARM_VM = (*NEEDED_FOR_VM, "qemu-system-aarch64", "qemu-aarch64-static", "fdtput")
 NEEDED_FOR_CRASHDISK = ("root", "loop devices", "fuse", "qemu-storage-daemon", "mkfs.ext4")
 NEEDED_FOR_FAULTS = ("root", "network namespaces", "nft", "tc", "tun")
 
@@ -113,6 +118,9 @@ QEMU: tuple[tuple[str, str], ...] = (
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-aarch64-static", "qemu-user-static"),
+    ("qemu-img", "qemu-utils"),
+    ("fdtput", "device-tree-compiler"),
+    ("depmod", "kmod"),
 )
 
 
@@ -202,8 +210,17 @@ def best_lab(capabilities: Iterable[Capability]) -> LabKind:
 
 def why_not_nspawn(capabilities: Iterable[Capability]) -> str:
     """One sentence per obstacle to systemd devices; "" where there is none."""
+    return _obstacles(capabilities, NEEDED_FOR_NSPAWN)
+
+
+def why_not_vm(capabilities: Iterable[Capability], needed: tuple[str, ...] = NEEDED_FOR_VM) -> str:
+    """One sentence per obstacle to virtual machines; "" where there is none."""
+    return _obstacles(capabilities, needed)
+
+
+def _obstacles(capabilities: Iterable[Capability], needed: tuple[str, ...]) -> str:
     lines = []
-    for gap in missing(capabilities, NEEDED_FOR_NSPAWN):
+    for gap in missing(capabilities, needed):
         remedy = f" (install it: {gap.install_command})" if gap.install else ""
         lines.append(f"{gap.name}: {gap.reason}{remedy}")
     return "\n".join(lines)
@@ -224,6 +241,10 @@ def table(capabilities: Iterable[Capability]) -> str:
     if kind is not LabKind.NSPAWN:
         lines += ["systemd devices (nspawn) are not possible because of"]
         lines += [f"  {line}" for line in why_not_nspawn(listed).splitlines()]
+    for machine, needed in (("x86_64", NEEDED_FOR_VM), ("arm64", NEEDED_FOR_ARM_VM)):
+        obstacles = why_not_vm(listed, needed)
+        lines.append(f"{machine} virtual machine here: {'no' if obstacles else 'yes'}")
+        lines += [f"  {line}" for line in obstacles.splitlines()]
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, assert_never
 from edgeform.lab.device import LabDevice, LabKind
 from edgeform.lab.doctor import (
     NEEDED_FOR_NSPAWN,
+    NEEDED_FOR_VM,
     best_lab,
     doctor,
     ensure_packages,
@@ -17,6 +18,7 @@ from edgeform.lab.execution import Command, Progress, silent
 from edgeform.lab.failure import LabError, LabMisused
 from edgeform.lab.nspawn import NspawnLab
 from edgeform.lab.rootless_lab import RootlessLab
+from edgeform.lab.vm_lab import VmLab
 
 DEFAULT_DIRECTORY = Path(".lab")
 
@@ -65,6 +67,8 @@ def open_lab(
             return RootlessLab(
                 directory, environment=environment, owner_pid=owner_pid, progress=progress
             )
+        case LabKind.VM:
+            return VmLab(directory, environment=environment, owner_pid=owner_pid, progress=progress)
         case _:
             assert_never(kind)
 
@@ -112,6 +116,8 @@ def up(
         obstacles = why_not_nspawn(ensure_packages(environment, install=install, progress=progress))
         if obstacles:
             raise LabError("Systemd devices are not possible on this machine.", hint=obstacles)
+    if chosen is LabKind.VM:
+        ensure_packages(environment, install=install, needed=NEEDED_FOR_VM, progress=progress)
     lab = open_lab(
         chosen, directory, environment=environment, owner_pid=owner_pid, progress=progress
     )

@@ -7,7 +7,9 @@ whatever happened to the process that made it.
 import contextlib
 import fcntl
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,8 @@ from edgeform.lab.failure import CommandFailed
 from edgeform.lab.network import UPLINK, LabNetwork
 
 REGISTRY = Path("/run/edgeform-lab")
-OWN_FILES = ("lab.json", "known_hosts", "id_ed25519", "id_ed25519.pub")
+MACHINES = "machines.json"
+OWN_FILES = ("lab.json", MACHINES, "known_hosts", "id_ed25519", "id_ed25519.pub")
 OWN_DIRECTORIES = ("devices", "disk")
 
 
@@ -83,6 +86,7 @@ def sweep(lab_id: str, directory: Path, cgroups: CgroupMounts) -> None:
             remove_tree(group)
         with contextlib.suppress(OSError):  # absent, or other labs are in it
             group.parent.rmdir()
+    _end_machines_below(directory)
     _unmount_below(directory)
     _detach_loops_below(directory)
     network = LabNetwork(lab_id=lab_id, subnet=0)
@@ -98,6 +102,32 @@ def sweep(lab_id: str, directory: Path, cgroups: CgroupMounts) -> None:
         (directory / name).unlink(missing_ok=True)
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
+
+
+def machine_pid(directory: Path) -> int:
+    """The qemu whose files are in that directory; 0 where it is off.
+
+    The number in its pid file may be another process's by now, so its command line has to agree.
+    """
+    try:
+        pid = int((directory / "qemu.pid").read_text())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return 0
+    # A process that only waits for its parent to hear of its end has an empty command line.
+    return pid if f"{directory}/qemu.pid".encode() in words else 0
+
+
+def _end_machines_below(directory: Path) -> None:
+    for machine in (directory / "devices").glob("*"):
+        if pid := machine_pid(machine):
+            os.kill(pid, signal.SIGKILL)
+            what = f"the virtual machine in {machine}"
+            wait_until(partial(_is_gone, machine), what=what, timeout_s=30)
+
+
+def _is_gone(directory: Path) -> bool:
+    return not machine_pid(directory)
 
 
 def _is_empty(group: Path) -> bool:

@@ -87,14 +87,14 @@ def write_devices(
 
 def scenes_of(device: LabDevice) -> str:
     """Where the device's camera is: a folder of images."""
-    if device.kind is LabKind.NSPAWN:
-        return SCENES
-    return f"{device.root}{SCENES}"
+    if device.kind is LabKind.ROOTLESS:
+        return f"{device.root}{SCENES}"
+    return SCENES
 
 
 def _port_of(device: LabDevice) -> int:
     """Where its server listens; unprivileged devices share one machine and so need different ports."""
-    if device.kind is LabKind.NSPAWN:
+    if device.kind is not LabKind.ROOTLESS:
         return 8080
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

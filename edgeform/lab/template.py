@@ -188,11 +188,18 @@ def build_command(
 
 
 def ensure_template(
-    environment: Mapping[str, str], *, progress: Progress = silent, recipe: Recipe | None = None
+    environment: Mapping[str, str],
+    *,
+    progress: Progress = silent,
+    recipe: Recipe | None = None,
+    launcher: Command = (),
 ) -> Path:
     """The path of a finished template, building it where the cache has none.
 
     Two callers at once build it once: the second waits on a lock.
+
+    Args:
+        launcher: stands before the building command; another architecture needs an emulator around it.
     """
     if recipe is None:
         recipe = recipe_of_host(Path("/etc/os-release").read_text(), platform.machine())
@@ -201,30 +208,35 @@ def ensure_template(
     finished = templates / recipe.digest
     if finished.is_dir():
         return finished
-    with _locked(templates / f"{recipe.digest}.lock", progress):
+    with locked(templates / f"{recipe.digest}.lock", progress):
         if not finished.is_dir():
             _remove_unfinished(templates, recipe.digest)
-            _build(recipe, finished, progress)
+            _build(recipe, finished, progress, launcher)
     return finished
 
 
-def _build(recipe: Recipe, finished: Path, progress: Progress) -> None:
-    progress(
-        f"building the device template ({recipe.suite}, {recipe.architecture}; once, about a minute)"
-    )
+def sources_of_host(suite: str) -> str:
+    """The distribution's own apt sources of this host, as one-line entries."""
     directory = Path("/etc/apt")
     listed = [directory / "sources.list", *sorted((directory / "sources.list.d").glob("*"))]
     texts = {path.name: path.read_text() for path in listed if path.is_file()}
+    return own_sources(texts, suite)
+
+
+def _build(recipe: Recipe, finished: Path, progress: Progress, launcher: Command) -> None:
+    progress(
+        f"building the device template ({recipe.suite}, {recipe.architecture}; once, about a minute)"
+    )
     with tempfile.TemporaryDirectory(prefix="edgeform-apt-") as scratch:
         sources = Path(scratch) / "sources.list"
-        sources.write_text(own_sources(texts, recipe.suite))
+        sources.write_text(sources_of_host(recipe.suite))
         target = Path(tempfile.mkdtemp(prefix=f"{recipe.digest}.part-", dir=finished.parent))
         target.chmod(0o755)
         command = build_command(
             recipe, target, sources=sources, options=apt_options(run(("apt-config", "dump")))
         )
         try:
-            _run_with_progress(command, progress)
+            _run_with_progress((*launcher, *command), progress)
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
@@ -267,11 +279,12 @@ def _remove_unfinished(templates: Path, digest: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
+def locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Nobody else is between the same two lines, in this process or another."""
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress("another process builds the device template; waiting for it")
+            progress(f"another process builds {path.stem}; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
