@@ -29,6 +29,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests measured along the way (the fixture `measured`), whichever worker ran them."""
+    reports = [r for found in terminalreporter.stats.values() for r in found]
+    lines = [
+        value
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "measured"
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(lines))
+
+
 @pytest.fixture
 def golden(request):
     """Compare bytes or text with a file below tests/golden/; a difference shows as a diff."""

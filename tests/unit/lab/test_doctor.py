@@ -7,8 +7,10 @@ import pytest
 
 from edgeform.lab.device import LabKind
 from edgeform.lab.doctor import (
+    NEEDED_FOR_ARM_VM,
     NEEDED_FOR_CRASHDISK,
     NEEDED_FOR_NSPAWN,
+    NEEDED_FOR_VM,
     PATHS,
     PROGRAMS,
     QEMU,
@@ -21,6 +23,7 @@ from edgeform.lab.doctor import (
     packages_wanted,
     table,
     why_not_nspawn,
+    why_not_vm,
 )
 from edgeform.lab.failure import LabError
 
@@ -107,10 +110,21 @@ def test_the_packages_of_all_gaps_are_named_once():
     assert packages_wanted(bare, NEEDED_FOR_CRASHDISK) == ("e2fsprogs", "qemu-system-common")
 
 
+def test_machines_need_qemu_and_the_doctor_says_for_which_there_is_one():
+    assert why_not_vm(judge(ABLE)) == why_not_vm(judge(ABLE), NEEDED_FOR_ARM_VM) == ""
+    assert "arm64 virtual machine here: yes" in table(judge(ABLE))
+    no_arm = judge(replace(ABLE, programs=ABLE.programs - {"qemu-system-aarch64"}))
+    assert why_not_vm(no_arm) == ""
+    assert "qemu-system-arm" in why_not_vm(no_arm, NEEDED_FOR_ARM_VM)
+    assert "x86_64 virtual machine here: yes" in table(no_arm)
+    assert "arm64 virtual machine here: no\n  qemu-system-aarch64: no program" in table(no_arm)
+
+
 def test_the_needs_name_capabilities_that_exist():
     names = {c.name for c in judge(ABLE)}
     assert set(NEEDED_FOR_NSPAWN) <= names
     assert set(NEEDED_FOR_CRASHDISK) <= names
+    assert set(NEEDED_FOR_VM) <= set(NEEDED_FOR_ARM_VM) <= names
 
 
 def test_missing_packages_that_may_not_be_installed_are_an_error_with_the_command(tmp_path):

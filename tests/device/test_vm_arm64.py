@@ -1,0 +1,63 @@
+"""An arm64 machine that says it is a Raspberry Pi: the aarch64 closures run, on their own processor's code.
+
+One golden inference per engine that has an aarch64 lock. Nothing here is about speed.
+"""
+
+import json
+import os
+import time
+
+import pytest
+from support.vm import APPLY_TIMEOUT_S, a_machine, a_site, closure_sizes
+
+from edgeform.lab.doctor import NEEDED_FOR_ARM_VM, doctor, why_not_vm
+from edgeform.lab.vm_guest import AARCH64, RASPBERRY_PI_5
+
+OBSTACLES = why_not_vm(doctor(os.environ), NEEDED_FOR_ARM_VM)
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(bool(OBSTACLES), reason=OBSTACLES),
+]
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory):
+    """The machine and its site: nothing is installed yet."""
+    lab = a_machine(tmp_path_factory.mktemp("vm-arm") / "lab", AARCH64)
+    try:
+        yield a_site(lab, tmp_path_factory.mktemp("vm-arm-site") / "lab", AARCH64)
+    finally:
+        lab.down()
+
+
+def test_the_machine_says_it_is_a_raspberry_pi(pi, measured):
+    said = pi.on("one", "cat", "/proc/device-tree/model")
+    assert said.rstrip("\0") == RASPBERRY_PI_5.model
+    assert pi.on("one", "uname", "-m") == "aarch64\n"
+    measured(f"aarch64 machine: {pi.on('one', 'systemd-analyze').splitlines()[0]}")
+
+
+def test_onnxruntime_s_aarch64_closure_gives_the_golden_answers(pi, measured):
+    began = time.monotonic()
+    done = pi.start_apply().end(APPLY_TIMEOUT_S)
+    assert done.exit_code == 0, done.text
+    measured(f"aarch64 first apply: {time.monotonic() - began:.1f} s")
+    sizes = closure_sizes(pi.folder)
+    assert [name.split("-")[0] for name in sizes] == ["onnxruntime aarch64"]
+    for name, size in sizes.items():
+        measured(f"closure {name}: {size / 1e6:.1f} MB")
+    assert "check digits-gate golden: pass" in done.err, done.err
+    found = pi.assert_serving("one", generation=1)  # asks for the goldens once more
+    assert found.receipts == 1
+    receipt = pi.assert_receipts_home("one")[0]
+    assert receipt["result"] == "committed", receipt
+
+
+def test_status_and_check_are_green(pi):
+    said = pi.edgeform("status", str(pi.folder), "--json")
+    assert said.exit_code == 0, said.text
+    assert json.loads(said.out.splitlines()[0])["generation"] == 1, said.text
+    checked = pi.edgeform("check", str(pi.folder), "one", "--json")
+    assert checked.exit_code == 0, checked.text

@@ -1,0 +1,196 @@
+"""An x86_64 machine with its own kernel: real power cuts, real memory limits, sticks that come and go."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.site import PIPELINE
+from support.vm import APPLY_TIMEOUT_S, a_site, closure_sizes, timed
+
+from edgeform.lab.doctor import doctor, why_not_vm
+from edgeform.lab.execution import run, wait_until
+from edgeform.lab.leftovers import REGISTRY, machine_pid, sweep_dead
+from edgeform.lab.network import lab_id_of
+from edgeform.lab.vm_guest import X86_64
+
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(bool(why_not_vm(doctor(os.environ))), reason=why_not_vm(doctor(os.environ))),
+]
+
+MOUNT = """set -e
+for i in $(seq 300); do [ -e /dev/disk/by-label/STICK ] && break; sleep 0.1; done
+mkdir -p /media/stick
+mount /dev/disk/by-label/STICK /media/stick
+"""
+UNPLUGGED = """for i in $(seq 300); do [ -e /dev/disk/by-label/STICK ] || break; sleep 0.1; done
+umount /media/stick 2>/dev/null
+[ ! -e /dev/disk/by-label/STICK ]
+"""
+HOG = """
+import os, sys
+group = sys.argv[1]
+with open(group + "/cgroup.procs", "w") as handle:
+    handle.write(str(os.getpid()))
+print(len(bytearray(int(sys.argv[2]))))
+"""
+KILLED = """
+import os, sys
+from pathlib import Path
+from edgeform.lab.vm_lab import VmLab
+lab = VmLab(Path(sys.argv[1]), environment=os.environ, owner_pid=os.getpid())
+lab.up(("one",))
+"""
+
+
+@pytest.fixture
+def stick(tmp_path) -> Path:
+    """A stick's image: vfat, labelled STICK."""
+    image = tmp_path / "stick.img"
+    with image.open("wb") as handle:
+        handle.truncate(48 << 20)
+    run(("mkfs.vfat", "-F", "32", "-n", "STICK", str(image)))
+    return image
+
+
+@pytest.fixture(scope="module")
+def site(vm_lab, tmp_path_factory):
+    """The machine's site, applied once: everything is installed and serves."""
+    made = a_site(vm_lab, tmp_path_factory.mktemp("vm-site") / "lab", X86_64)
+    began = time.monotonic()
+    done = made.start_apply().end(APPLY_TIMEOUT_S)
+    assert done.exit_code == 0, done.text
+    made.first_apply_s = time.monotonic() - began
+    return made
+
+
+def test_a_machine_has_a_kernel_and_a_boot_of_its_own(vm_lab, vm, measured):
+    host = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert vm.exec(("uname", "-m")) == "x86_64\n"
+    assert vm_lab.boot_id("one") not in {"", host}
+    measured(f"x86_64 machine: {vm.exec(('systemd-analyze',)).splitlines()[0]}")
+
+
+def test_a_stick_is_mounted_written_and_pulled(vm, stick):
+    vm.plug(stick)
+    vm.exec(("sh", "-c", f"{MOUNT} echo written-in-the-machine > /media/stick/note; sync"))
+    vm.pull()
+    vm.exec(("sh", "-c", UNPLUGGED))
+    assert b"written-in-the-machine" in stick.read_bytes()
+
+
+def test_a_stick_that_is_pulled_while_it_is_read_gives_an_error(vm, stick):
+    vm.plug(stick)
+    fill = f"{MOUNT} head -c 24M /dev/zero > /media/stick/long; sync; umount /media/stick"
+    vm.exec(("sh", "-c", fill))
+    vm.pull()
+    vm.exec(("sh", "-c", UNPLUGGED))
+    vm.plug(stick, name="slow", bytes_per_s=500_000)  # 48 s for the file
+    vm.exec(("sh", "-c", MOUNT))
+    reading = "echo begins; cat /media/stick/long > /dev/null; echo ended with $?"
+    with subprocess.Popen(
+        (*vm.ssh_command(), reading), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "begins\n"
+        vm.pull("slow")
+        said = reader.stdout.read()
+    assert "ended with 1" in said, said
+    vm.exec(("sh", "-c", UNPLUGGED))
+
+
+def test_a_read_only_stick_takes_no_bytes(vm, stick):
+    before = stick.read_bytes()
+    vm.plug(stick, writable=False)
+    said = vm.exec(("sh", "-c", f"{MOUNT} echo no > /media/stick/note || echo refused"))
+    vm.pull()
+    vm.exec(("sh", "-c", UNPLUGGED))
+    assert "refused" in said
+    assert stick.read_bytes() == before
+
+
+def test_a_machine_comes_back_to_a_saved_state(vm):
+    vm.exec(("sh", "-c", "echo before > /root/when; sync"))
+    vm.save("before")
+    vm.exec(("sh", "-c", "echo after > /root/when; sync"))
+    vm.restore("before")
+    assert vm.exec(("cat", "/root/when")) == "before\n"
+
+
+def test_the_lab_s_site_is_installed_and_checked(site, measured):
+    measured(f"x86_64 first apply: {site.first_apply_s:.1f} s")
+    for name, size in closure_sizes(site.folder).items():
+        measured(f"closure {name}: {size / 1e6:.1f} MB")
+    site.assert_serving("one", generation=1)
+    site.assert_receipts_home("one")
+
+
+def test_the_kernel_ends_a_pipeline_at_its_memory_limit(site):
+    """In containers of the lab the limit is only written down: their cgroups have no controllers."""
+    unit = f"edgeform-pipeline@{PIPELINE}.service"
+    shown = site.on("one", "systemctl", "show", unit, "-p", "ControlGroup,MemoryMax,NRestarts")
+    before = dict(line.split("=", 1) for line in shown.splitlines())
+    group = f"/sys/fs/cgroup{before['ControlGroup']}"
+    limit = int(site.on("one", "cat", f"{group}/memory.max"))
+    assert limit == int(before["MemoryMax"]) == 320 << 20
+    # What the hog asks for beside the runtime exceeds the limit, and not the machine's memory.
+    hog = ("python3", "-c", HOG, group, str(limit))
+    said = site.on("one", "sh", "-c", '"$@" || echo ended with $?', "sh", *hog, timeout_s=180)
+    assert "ended with 137" in said, said
+    journal = site.on("one", "journalctl", "--dmesg", "--no-pager", "-n", "200")
+    assert "Memory cgroup out of memory" in journal
+    wait_until(lambda: site.seen("one").healthy, what="the pipeline to serve again", timeout_s=240)
+    site.assert_serving("one", generation=1)
+
+
+@pytest.mark.parametrize("moment", ["txn", "decided"])
+def test_power_cut_in_the_middle_of_an_activation_leaves_the_old_or_the_new(site, moment, measured):
+    before = site.seen("one")
+    site.want("one", PIPELINE)
+    parts = ("state", "txn") if moment == "txn" else ("state", "txn.commit")
+    with site.watching(*parts) as appears:
+        running = site.start_apply()
+        with timed(measured, f"power cut at {moment}: apply until then"):
+            appears()
+        site.machine.cut()
+    assert not site.machine.is_on
+    with timed(measured, f"power cut at {moment}: boot"):
+        site.machine.boot()
+    done = running.end(APPLY_TIMEOUT_S)
+    measured(f"power cut at {moment}: apply ended with {done.exit_code} after {done.seconds:.1f} s")
+    wait_until(
+        lambda: site.seen("one").healthy and not site.seen("one").transaction,
+        what="it to serve",
+        timeout_s=240,
+    )
+    after = site.seen("one")
+    site.assert_serving("one", generation=after.current)
+    if moment == "txn":
+        assert (after.current, after.digest) == (before.current, before.digest)
+        assert done.exit_code in (3, 5, 9), done.text
+    else:  # the decision was flushed before it counts: nothing may undo it
+        assert after.current > before.current
+        assert done.exit_code in (0, 9), done.text
+    status = site.edgeform("status", str(site.folder), "--json")
+    assert json.loads(status.out.splitlines()[0])["generation"] == after.current, status.text
+
+
+def test_a_machine_ends_with_the_run_that_was_killed(tmp_path):
+    directory = tmp_path / "killed"
+    machine = directory / "devices" / "one"
+    with subprocess.Popen((sys.executable, "-c", KILLED, str(directory))) as owner:
+        wait_until(lambda: bool(machine_pid(machine)), what="a machine", timeout_s=60)
+        os.kill(owner.pid, signal.SIGKILL)
+    wait_until(lambda: not machine_pid(machine), what="the machine to end", timeout_s=20)
+    if os.geteuid() == 0:
+        entry = REGISTRY / f"{lab_id_of(str(directory))}.json"
+        assert entry.exists()
+        sweep_dead(print)
+        assert not entry.exists()
+        assert not directory.exists()
