@@ -43,7 +43,10 @@ NEEDED_FOR_VM = (
     *("linux", "root", "overlay", "mmdebstrap", "mkfs.ext4", "depmod", "qemu-img", "ssh"),
     "qemu-system-x86_64",
 )
-NEEDED_FOR_ARM_VM = (*NEEDED_FOR_VM, "qemu-system-aarch64", "qemu-aarch64-static", "fdtput")
+NEEDED_FOR_ARM_VM = (
+    *NEEDED_FOR_VM,
+    *("qemu-system-aarch64", "qemu-aarch64-static", "arch-test", "fdtput"),
+)
 NEEDED_FOR_CRASHDISK = ("root", "loop devices", "fuse", "qemu-storage-daemon", "mkfs.ext4")
 NEEDED_FOR_FAULTS = ("root", "network namespaces", "nft", "tc", "tun")
 
@@ -119,6 +122,7 @@ QEMU: tuple[tuple[str, str], ...] = (
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-aarch64-static", "qemu-user-static"),
     ("qemu-img", "qemu-utils"),
+    ("arch-test", "arch-test"),
     ("fdtput", "device-tree-compiler"),
     ("depmod", "kmod"),
 )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeform.lab.device import LabDevice, LabKind
-from edgeform.lab.execution import Command, Progress, run, run_all, silent, wait_until
+from edgeform.lab.execution import Command, run, run_all, wait_until
 from edgeform.lab.failure import LabError, LabMisused
 from edgeform.lab.keys import ensure_key, known_hosts_line
 from edgeform.lab.leftovers import machine_pid
@@ -47,7 +47,6 @@ class Vm:
         *,
         user_key: Path,
         ends_with_us: bool = False,
-        progress: Progress = silent,
     ) -> None:
         """Name a machine; `create` makes its files, `boot` switches it on.
 
@@ -58,7 +57,6 @@ class Vm:
         self.plan = plan
         self._user_key = user_key
         self._ends_with_us = ends_with_us
-        self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -181,7 +181,6 @@ class VmLab:
             plan,
             user_key=self._directory / "id_ed25519",
             ends_with_us=self._owner_pid == os.getpid(),
-            progress=self._progress,
         )
 
     def _save(self) -> None:
