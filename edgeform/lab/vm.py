@@ -158,7 +158,7 @@ class Vm:
         login = ("-p", str(self.plan.port), "-i", str(self._user_key), f"{user}@127.0.0.1")
         return ("ssh", "-F", "/dev/null", *settings, *login)
 
-    def exec(self, command: Command, *, stdin: bytes = b"", timeout_s: float = 60.0) -> str:
+    def exec(self, command: Command, *, stdin: bytes = b"", timeout_s: float = 120.0) -> str:
         """What a command printed that root ran in the machine; its own way in is SSH."""
         if not self.is_on:
             raise LabError(f"The machine {self.plan.name} is off.", hint="Switch it on first.")

@@ -151,7 +151,7 @@ class VmLab:
             return ""
 
     def exec(
-        self, name: str, command: Command, *, stdin: bytes = b"", timeout_s: float = 60.0
+        self, name: str, command: Command, *, stdin: bytes = b"", timeout_s: float = 120.0
     ) -> str:
         """What a command printed that root ran in the machine."""
         return self.machine(name).exec(command, stdin=stdin, timeout_s=timeout_s)

@@ -21,7 +21,7 @@ from edgeform.lab.vm import Vm
 from edgeform.lab.vm_guest import AARCH64, RASPBERRY_PI_5, X86_64, Guest, VmOptions
 from edgeform.lab.vm_lab import VmLab
 
-APPLY_TIMEOUT_S = 600.0
+APPLY_TIMEOUT_S = 1200.0
 TRANSACTION = {"confirm": "controller", "confirm_s": 300, "deadline_s": 600, "soak_s": 1}
 NEEDED = {X86_64: NEEDED_FOR_VM, AARCH64: NEEDED_FOR_ARM_VM}
 CLASSES = {X86_64: "builtin/linux-x86_64", AARCH64: "builtin/raspberry-pi-5"}
