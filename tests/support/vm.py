@@ -7,7 +7,6 @@ as long as here. So there is one machine per architecture and session, and its s
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from support.site import EDGEFORM, PIPELINE, PREFIX, REPOSITORY, Choice, SiteOnDevices, wait_for
 
 from edgeform.lab.doctor import NEEDED_FOR_ARM_VM, NEEDED_FOR_VM, doctor, why_not_vm
+from edgeform.lab.leftovers import machine_pid
 from edgeform.lab.site import SCENES, copy_site
 from edgeform.lab.vm import Vm
 from edgeform.lab.vm_guest import AARCH64, RASPBERRY_PI_5, X86_64, Guest, VmOptions
@@ -118,7 +118,7 @@ def a_machine(directory: Path, guest: Guest) -> VmLab:
         pytest.skip(f"no {guest.machine} virtual machine here: {obstacles}")
     built = VmLab(directory, environment=os.environ, owner_pid=os.getpid())
     board = RASPBERRY_PI_5 if guest is AARCH64 else None
-    built.up(())
+    built.up(())  # and what a killed run left is gone
     built.add("one", VmOptions(guest=guest, board=board))
     return built
 
@@ -166,8 +166,8 @@ def vm(vm_lab) -> Vm:
     return machine
 
 
-@contextmanager
-def timed(measured: Callable[[str], None], what: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    measured(f"{what}: {time.monotonic() - began:.1f} s")
+def processor_s(machine: Vm) -> float:
+    """What the machine has used of this host's processor since it was switched on: no neighbour changes it."""
+    pid = machine_pid(machine.plan.directory)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
