@@ -141,7 +141,7 @@ def _carry_out(
     until = env.clock.boottime_s() + wait_s
     phase = ""
     while env.clock.boottime_s() < until:
-        found = polling.status(env, started.transaction, POLL_S)
+        found = polling.status(env.disk, env.layout, env.clock, started.transaction, POLL_S)
         if found["phase"] != phase:
             phase = str(found["phase"])
             session.say(phase)
