@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeform.cli.opening import open_fleet
-from edgeform.cli.options import output_option, select_option
+from edgeform.cli.options import PLAN_DOCUMENTS, output_option, select_option
 from edgeform.errors import UsageError
-from edgeform.report.formats import PLAN_DOCUMENTS
 
 if TYPE_CHECKING:
     from edgeform.plan import Plan

@@ -4,13 +4,12 @@ import json
 
 import click
 
-from edgeform.cli.options import output_option, site_argument
+from edgeform.cli.options import SITE_DOCUMENTS, output_option, site_argument
 from edgeform.cli.workspace import find_workspace
 from edgeform.diagnostics import Diagnostic, has_errors, rendered
 from edgeform.domain.quantities import show_count
 from edgeform.errors import SpecInvalid
 from edgeform.report.documents import site_document
-from edgeform.report.formats import SITE_DOCUMENTS
 from edgeform.spec.load import load
 
 

@@ -7,6 +7,10 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PLAN_DOCUMENTS = ("markdown", "junit", "sarif", "codequality", "html")
+SITE_DOCUMENTS = ("sarif", "codequality")
+"""What `report.documents` can make; named here, because making them takes a while to import."""
+
 site_argument = click.argument("site", required=False, metavar="[SITE]")
 
 select_option = click.option(

@@ -61,13 +61,13 @@ class PipelineWriter:
             runtime=runtime.digest,
             model=model.digest,
             engine=str(hardware.runtime.engine),
-            stages=self._stages(pipeline, hardware.runtime),
+            stages=self.stages(pipeline, hardware.runtime),
             checks=checks,
             limits=once(pipeline.limits, _limits),
             secrets=tuple(sorted(set(pipeline.secrets))),
         )
 
-    def _stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
+    def stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
         """The six stages, the server and the engine's settings, as the pipeline file holds them."""
         once = self._once
         return {

@@ -13,7 +13,7 @@ from edgeform.report.sarif import sarif
 
 
 def plan_document(plan: Plan, form: str, *, whole: str, rest: str) -> str:
-    """The plan in one of PLAN_DOCUMENTS.
+    """The plan in the formats that `plan -o` names.
 
     Args:
         whole: the site's file, to point at. rest: where a reader finds what a comment has no room for.
@@ -35,7 +35,7 @@ def plan_document(plan: Plan, form: str, *, whole: str, rest: str) -> str:
 
 
 def site_document(diagnostics: Sequence[Diagnostic], form: str, *, whole: str) -> str:
-    """A site's problems in one of SITE_DOCUMENTS; an empty report when there are none."""
+    """A site's problems in the formats that `validate -o` names; an empty report when there are none."""
     findings = of_diagnostics(diagnostics)
     if form == "sarif":
         return sarif(findings, whole=whole, diagnostics=diagnostics)

@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from support.plan import a_wide_plan
 
+from edgeform.cli.options import PLAN_DOCUMENTS, SITE_DOCUMENTS
 from edgeform.diagnostics import Diagnostic, Position, Severity, Source
 from edgeform.plan import Blocked, Changed, Plan, Unchanged, Unreachable
 from edgeform.plan import changes as c
 from edgeform.report.documents import plan_document, site_document
 from edgeform.report.findings import of_plan
-from edgeform.report.formats import PLAN_DOCUMENTS, SITE_DOCUMENTS
 from edgeform.report.markdown import LIMIT, marker
 
 ENDINGS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from edgeform.domain.hardware import Engine, RuntimeChoice
-from edgeform.plan.contents import stages
+from edgeform.plan.contents import PipelineWriter
 from edgeform.spec.check_stages import problems
 from edgeform.spec.decode_pipeline import PipelineDecoder
 from edgeform.spec.schema import validator
@@ -27,7 +27,7 @@ def test_the_example_of_the_documentation_is_right_on_both_sides():
     pipeline = PipelineDecoder().pipeline("helmets", example["spec"])
     assert list(problems(pipeline)) == []
     runtime = RuntimeChoice(engine=Engine.ONNXRUNTIME)
-    found = stages_of(json.loads(json.dumps(stages(pipeline, runtime))))
+    found = stages_of(json.loads(json.dumps(PipelineWriter().stages(pipeline, runtime))))
     assert found.actions[0].trigger.for_s == 2.0
     assert found.reports[0].broker.certificate == "device-cert"
 
