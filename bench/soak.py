@@ -56,6 +56,7 @@ def run(name: str, paths: tuple[str, ...], *, seed: int, depth: int, left_s: flo
             *paths,
             "-q",
             "--no-header",
+            "--timeout=3600",  # deeper takes longer, and a slow test is not a failed one
             f"--junitxml={report}",
             "-o",
             "junit_family=xunit1",
@@ -98,9 +99,9 @@ def _counted(report: Path) -> tuple[int, tuple[str, ...], int]:
     cases = list(ET.parse(report).iter("testcase"))  # noqa: S314 - pytest wrote it a moment ago
     ran = [c for c in cases if c.find("skipped") is None]
     failed = tuple(
-        f"{c.get('classname')}.{c.get('name')}"
+        f"{c.get('classname')}.{c.get('name')}: {said.get('message', '')[:300]}"
         for c in ran
-        if c.find("failure") is not None or c.find("error") is not None
+        for said in (*c.findall("failure"), *c.findall("error"))
     )
     properties = (p for c in ran for p in c.iter("property"))
     cuts = sum(int(p.get("value", "0")) for p in properties if p.get("name") == "power_cuts")
