@@ -29,7 +29,7 @@ ROUNDS = (
             "tests/fault/test_real_transaction.py",
         ),
     ),
-    ("hostile metadata", ("tests/unit/device_trust",)),
+    ("hostile metadata", ("tests/unit/device_trust", "tests/unit/bundle")),
     ("properties", ("tests/property", "tests/unit/spec", "tests/unit/wire")),
 )
 

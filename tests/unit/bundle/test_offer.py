@@ -14,6 +14,7 @@ from support.device import (
     a_generation,
     an_enrolled_device,
 )
+from support.soak import DEPTH
 from support.stick import copied, files_of
 
 from edgeform_device import identity, trusted, undertake
@@ -142,11 +143,15 @@ def test_any_flipped_byte_is_refused_or_changes_nothing_of_what_is_taken(another
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_byte_of_the_metadata_may_flip(another, stick):
+    """Every byte in a soak, which takes half an hour; every 23rd in `make test-all`."""
+    step = 1 if DEPTH > 1 else 23
+
     def positions(file, content):
-        return range(len(content)) if "trust" in file.parts else range(0, len(content), 997)
+        every = step if "trust" in file.parts else 997 * step
+        return range(file.stat().st_size % step, len(content), every)
 
     refused, tried = flips(another, stick, positions)
-    assert tried > 5000
+    assert tried > 5000 // step
     assert refused > tried * 0.8
 
 
