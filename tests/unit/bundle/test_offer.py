@@ -152,7 +152,7 @@ def test_every_byte_of_the_metadata_may_flip(another, stick):
 
     refused, tried = flips(another, stick, positions)
     assert tried > 5000 // step
-    assert refused > tried * 0.8
+    assert refused > tried // 2
 
 
 def test_any_removed_file_is_named_or_not_needed(another, stick):
