@@ -1,6 +1,7 @@
 """Who is measured, and by what command: one tuple and one environment each."""
 
 import os
+import shutil
 import re
 import subprocess
 import sys
@@ -162,4 +163,5 @@ def hang_up(settings: dict[str, str]) -> None:
     for path in folder.iterdir():
         command = ("ssh", "-F", "/dev/null", "-o", f"ControlPath={path}", "-O", "exit", "any")
         subprocess.run(command, capture_output=True, check=False)
-    folder.rmdir()
+    # A master unlinks its socket when it is done, which may be after this.
+    shutil.rmtree(folder, ignore_errors=True)
