@@ -1,8 +1,8 @@
 """Who is measured, and by what command: one tuple and one environment each."""
 
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
