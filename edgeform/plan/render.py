@@ -96,7 +96,7 @@ def render_group(group: Group, *, width: int = 100, expand: bool = False) -> tup
 
 
 def summary_line(plan: Plan) -> str:
-    """`Plan: 7 to change, 1 unchanged, 1 blocked · 68.0 MB to send · at most 2.0 s down each`."""
+    """`Plan: 7 to change, 1 unchanged, 1 blocked · up to 68.0 MB to send · at most 2.0 s down each`."""
     summary = plan.summary
     counts = [f"{summary.changed} to change", f"{summary.unchanged} unchanged"]
     counts += [
@@ -106,7 +106,7 @@ def summary_line(plan: Plan) -> str:
     ]
     parts = [", ".join(counts)]
     if summary.changed:
-        parts.append(f"{show_bytes(summary.send_bytes)} to send")
+        parts.append(f"{_sent(summary.send_bytes)} to send")
         downs = [downtime_s(device.changes) for device in plan.changed]
         known = [down for down in downs if down is not None]
         if len(known) < len(downs):
@@ -195,7 +195,7 @@ def _total(device: Changed) -> str:
     opaque = sum(change.fidelity is Fidelity.OPAQUE for change in device.changes)
     parts = [
         f"{opaque} of {len(device.changes)} opaque" if opaque else "exact",
-        f"sends {show_bytes(send_bytes(device.changes))}",
+        f"sends {_sent(send_bytes(device.changes))}",
         "downtime unknown"
         if down is None
         else f"down {show_seconds(down)}"
@@ -205,6 +205,11 @@ def _total(device: Changed) -> str:
         f"undo: {_undo(device)}",
     ]
     return "each: " + ", ".join(parts)
+
+
+def _sent(size: int) -> str:
+    """Artifacts, of which the device may have parts already; signed documents are a few kB more."""
+    return f"up to {show_bytes(size)}" if size else "metadata only"
 
 
 def _undo(device: Changed) -> str:

@@ -140,7 +140,8 @@ def _configuration(control: Control, subject: Subject) -> CheckResult:
     if not isinstance(probe, str) or not probe.startswith("right on "):
         detail = f"the engine's self test says {probe!r:.100}"
         return verdict_on(subject, "configuration", FAIL, detail, measured)
-    detail = f"{precision}, {threads} threads; self test {probe}"
+    many = "1 thread" if threads == 1 else f"{threads} threads"
+    detail = f"{precision}, {many}; self test {probe}"
     return verdict_on(subject, "configuration", PASS, detail, measured)
 
 
