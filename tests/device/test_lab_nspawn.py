@@ -76,8 +76,9 @@ def test_a_reboot_is_another_boot_with_the_same_disk(lab, device, ssh):
 def test_a_reboot_asked_for_over_ssh_comes_back(lab, device, ssh):
     before = lab.boot_id(device.name)
     ssh(device, "sudo systemctl reboot")
+    # systemd gives a service that does not stop 90 s before it is killed.
     wait_until(
-        lambda: lab.boot_id(device.name) not in {"", before}, what="another boot", timeout_s=60
+        lambda: lab.boot_id(device.name) not in {"", before}, what="another boot", timeout_s=180
     )
     lab.wait_ready(device.name)
     assert ssh(device, "true").status == 0
