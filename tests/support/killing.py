@@ -64,7 +64,15 @@ def ended(real, transaction):
 
 
 def guards(real):
-    return [p for p in real.processes() if b"guard" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return [p for p in real.processes() if b"guard" in _command_line(p)]
+
+
+def _command_line(pid):
+    """The process's own words; empty when it has ended since it was listed."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def transaction_of(real, deployment):
