@@ -10,7 +10,7 @@ the stick is believed. What was refused before any transaction began gets a rece
 
 import secrets
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from edgeform_device import enrol, toolfile, tuf, undertake
 from edgeform_device.cli import options
@@ -54,20 +54,19 @@ def bundle(session: Session, arguments: List[str]) -> Dict[str, Any]:
     env = live_environment(session)
     if chosen["report"]:
         return dict(answer, returned=_give_back(session, medium))
-    offer: Optional[Offer] = None
+    offer = Offer(medium, session.disk, session.layout, session.identity())
     held = undertake.bring_lock(env)
     try:
         session.disk.fill_reserve()
-        offer = Offer(medium, session.disk, session.layout, session.identity())
         answer.update(
             undertake.undertake(
                 session, env, offer, medium, is_repeat=lambda _approved, _why: False
             )
         )
     except DeviceError as exc:
-        if offer is not None and not offer.has_begun:
+        if not offer.has_begun:
             _note_refusal(env, exc)
-        is_ours = offer is not None and offer.site in ("", session.identity().site)
+        is_ours = offer.site in ("", session.identity().site)
         if is_ours and not chosen["no-return"]:
             returned = _give_back(session, medium)
             exc.detail = f"{exc.detail} Receipts: {returned}".strip()

@@ -59,11 +59,11 @@ def fetch(session: Session, where: str, *, gives_back: bool) -> Dict[str, Any]:
     """
     medium = _medium(where)
     env = live_environment(session)
+    offer = Offer(medium, session.disk, session.layout, session.identity())
     held = undertake.bring_lock(env)
     answer: Dict[str, Any] = {"place": medium.place}
     try:
         session.disk.fill_reserve()
-        offer = Offer(medium, session.disk, session.layout, session.identity())
         answer.update(
             undertake.undertake(
                 session,

@@ -336,3 +336,15 @@ def test_systemd_understands_the_units(tmp_path):
 def test_an_unenrolled_machine_pulls_nothing(tmp_path):
     with pytest.raises(Refused, match="not enrolled"):
         pull.pull(open_session(str(tmp_path), "/", None), ["https://updates.example/"])
+
+
+def test_an_obstacle_before_anything_was_read_is_said_as_it_is(device, monkeypatch):
+    """Whatever goes wrong first: the person sees that, and no bug of ours."""
+
+    def refused(_session):
+        raise Refused("The disk is full.")
+
+    session = open_session(str(device.prefix), "/", None)
+    monkeypatch.setattr(type(session.disk), "fill_reserve", refused)
+    with pytest.raises(Refused, match="The disk is full"):
+        pull.fetch(session, str(device.prefix), gives_back=True)
