@@ -9,10 +9,10 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from support.sources import listening, quick_backoff
 
+from edgeform_runtime.modbus_tcp import ModbusRefused
 from edgeform_runtime.pipeline.capture import Modbus
 from edgeform_runtime.stages.capture.modbus import (
     ModbusClient,
-    ModbusRefused,
     ModbusSource,
     values_of,
 )

@@ -13,6 +13,7 @@ from typing import Iterator, List, Optional
 from edgeform_runtime.errors import FrameError
 from edgeform_runtime.frames import Frame
 from edgeform_runtime.logs import log
+from edgeform_runtime.modbus_tcp import Connection, ModbusRefused
 from edgeform_runtime.pipeline.capture import Modbus
 from edgeform_runtime.stages.capture.following import (
     Backoff,
@@ -27,42 +28,22 @@ FUNCTIONS = {"coils": 1, "discrete": 2, "holding": 3, "input": 4}
 WORDS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "f32": 2}
 _UNPACK = {"u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "f32": ">f"}
 MAX_REGISTERS, MAX_BITS = 125, 2000
-_EXCEPTIONS = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "server device failure",
-    6: "server device busy",
-    10: "gateway path unavailable",
-    11: "gateway target failed to respond",
-}
 _REFUSED = (1, 2, 3)
 """Exceptions that say the question is wrong, while the connection is good."""
 
 
-class ModbusRefused(Exception):
-    """The server answered with an exception."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(_EXCEPTIONS.get(code, f"exception {code}"))
-        self.code = code
-
-
 class ModbusClient:
-    """One connection. Each answer is checked for belonging to its question.
+    """The reading functions on one connection.
 
     Raises:
         OSError: the connection failed, or no answer came in time. ModbusRefused: the server says no.
     """
 
     def __init__(self, host: str, port: int, unit: int, timeout_s: float) -> None:
-        self._unit = unit
-        self._transaction = 0
-        self._sock = socket.create_connection((host, port), timeout_s)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = Connection(host, port, unit, timeout_s)
 
     def close(self) -> None:
-        self._sock.close()
+        self._connection.close()
 
     def registers(self, table: str, address: int, count: int) -> bytes:
         """The bytes of `count` holding or input registers, big-endian."""
@@ -74,29 +55,10 @@ class ModbusClient:
         return [bool(body[n // 8] >> (n % 8) & 1) for n in range(count)]
 
     def _ask(self, function: int, address: int, count: int, size: int) -> bytes:
-        self._transaction = (self._transaction + 1) & 0xFFFF
-        question = struct.pack(
-            ">HHHBBHH", self._transaction, 0, 6, self._unit, function, address, count
-        )
-        self._sock.sendall(question)
-        transaction, protocol, length, unit, answered = struct.unpack(">HHHBB", self._exactly(8))
-        if protocol or transaction != self._transaction or unit != self._unit or length < 3:
-            raise ConnectionError("an answer that belongs to no question")
-        body = self._exactly(min(length - 2, 255))
-        if answered == function | 0x80:
-            raise ModbusRefused(body[0])
-        if answered != function or body[0] != size or len(body) != size + 1:
+        body = self._connection.ask(struct.pack(">BHH", function, address, count))[1:]
+        if body[0] != size or len(body) != size + 1:
             raise ConnectionError(f"an answer of {len(body)} bytes where {size + 1} belong")
         return body[1:]
-
-    def _exactly(self, size: int) -> bytes:
-        found = b""
-        while len(found) < size:
-            part = self._sock.recv(size - len(found))
-            if not part:
-                raise ConnectionError("the server closed the connection")
-            found += part
-        return found
 
 
 class ModbusSource:
