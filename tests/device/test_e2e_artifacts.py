@@ -58,11 +58,11 @@ def test_a_flipped_byte_on_the_device_is_drift_and_named(site):
     file = f"{PREFIX}/trees/{model}/labels.txt"
     clean = site.edgeform("drift", str(site.folder), "two")
     assert clean.exit_code == 0, clean.text
-    site.on("two", "sh", "-c", f"cp -p {file} /root/kept && sed -i s/3/8/ {file}")
+    site.on("two", "sh", "-c", f"cp -p {file} /var/lib/kept && sed -i s/3/8/ {file}")
     try:
         drifted = site.edgeform("drift", str(site.folder), "two")
     finally:
-        site.on("two", "sh", "-c", f"cp -p /root/kept {file}")
+        site.on("two", "sh", "-c", f"cp -p /var/lib/kept {file}")
     assert drifted.exit_code == 2, drifted.text
     assert "labels.txt" in drifted.out
     site.assert_serving("two", generation=found.current)

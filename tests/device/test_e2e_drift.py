@@ -34,7 +34,7 @@ def test_a_changed_file_is_put_back_by_the_same_generation_with_another_number(s
     before = settle(site, "one")
     unit = f"edgeform-pipeline@{PIPELINE}"
     labels = f"{model_folder(site, 'one')}/labels.txt"
-    swap = f"cp -p {labels} /root/kept; sed -i 's/3/x/; s/8/3/; s/x/8/' {labels}"
+    swap = f"cp -p {labels} /var/lib/kept; sed -i 's/3/x/; s/8/3/; s/x/8/' {labels}"
     site.on("one", "sh", "-c", f"{swap}; systemctl restart {unit}")
     drifted = site.edgeform("drift", str(site.folder), "one")
     assert drifted.exit_code == 2, drifted.text
@@ -46,7 +46,7 @@ def test_a_changed_file_is_put_back_by_the_same_generation_with_another_number(s
     after = site.seen("one")
     assert (after.digest, after.current > before.current) == (before.digest, True)
     site.assert_serving("one", generation=after.current)
-    assert site.on("one", "cmp", "/root/kept", labels) == ""
+    assert site.on("one", "cmp", "/var/lib/kept", labels) == ""
     clean = site.edgeform("drift", str(site.folder), "one")
     assert clean.exit_code == 0, clean.text
     assert site.plan("-l", "one", "--detailed-exitcode").exit_code == 0

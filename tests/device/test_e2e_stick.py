@@ -58,8 +58,8 @@ def test_a_virgin_device_without_a_network_is_installed_updated_and_turned_back_
         line.split()[1] for line in created.out.splitlines() if line.strip().startswith("root ")
     )
 
-    site.on("far", "cp", f"{MEDIA}/edgeform/{bundle.TOOL}", "/root/tool.pyz")
-    first = ("python3", "-I", "/root/tool.pyz", "--prefix", PREFIX, "bundle", MEDIA)
+    site.on("far", "cp", f"{MEDIA}/edgeform/{bundle.TOOL}", "/run/tool.pyz")
+    first = ("python3", "-I", "/run/tool.pyz", "--prefix", PREFIX, "bundle", MEDIA)
     install = (*first, "--first-install", "lab/far", "--fingerprint")
     whatever = ("sh", "-c", '"$@" || true', "sh")
     wrong = json.loads(site.on("far", *whatever, *install, "0" * 32, timeout_s=60))

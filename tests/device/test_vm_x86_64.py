@@ -115,11 +115,11 @@ def test_a_read_only_stick_takes_no_bytes(vm, stick):
 
 
 def test_a_machine_comes_back_to_a_saved_state(vm):
-    vm.exec(("sh", "-c", "echo before > /root/when; sync"))
+    vm.exec(("sh", "-c", "echo before > /var/lib/when; sync"))
     vm.save("before")
-    vm.exec(("sh", "-c", "echo after > /root/when; sync"))
+    vm.exec(("sh", "-c", "echo after > /var/lib/when; sync"))
     vm.restore("before")
-    assert vm.exec(("cat", "/root/when")) == "before\n"
+    assert vm.exec(("cat", "/var/lib/when")) == "before\n"
 
 
 def test_the_lab_s_site_is_installed_and_checked(site, measured):
