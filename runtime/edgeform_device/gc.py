@@ -6,7 +6,6 @@ hour. Generations go before trees and trees before blobs, so what is left is alw
 not edgeform's are reported and left.
 """
 
-import fcntl
 import os
 import time
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from edgeform_device import generations, manifests, trees
 from edgeform_device.durable import TMP, Disk
-from edgeform_device.errors import DeviceError, Locked
+from edgeform_device.errors import DeviceError
 from edgeform_device.layout import Layout
+from edgeform_device.locks import no_transaction
 from edgeform_device.records import Committed, Quarantined, State
 from edgeform_device.store import Store
 from edgeform_wire import digest as digests
@@ -45,18 +45,9 @@ def collect_locked(disk: Disk, layout: Layout, *, is_dry_run: bool) -> Collected
         Locked: one does.
     """
     disk.mkdir(layout.state_dir)
-    descriptor = disk.sys_open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise Locked(
-                "A transaction is at work on this device.",
-                hint="Collect when it has ended; it does so itself after a commit.",
-            ) from exc
+    hint = "Collect when it has ended; it does so itself after a commit."
+    with no_transaction(layout, hint):
         return collect(disk, layout, is_dry_run=is_dry_run)
-    finally:
-        disk.sys_close(descriptor)
 
 
 def collect(

@@ -1,11 +1,14 @@
 """Locks on files: they end with the process that holds them, however it ends."""
 
+import contextlib
 import fcntl
 import os
 import time
-from typing import Optional
+from typing import Iterator, Optional
 
+from edgeform_device.errors import Locked
 from edgeform_device.layout import Layout
+from edgeform_device.ports import TRANSACTION_LOCK
 
 POLL_S = 0.05
 
@@ -45,3 +48,19 @@ class FileLocks:
                 time.sleep(POLL_S)
             else:
                 return FileLock(descriptor)
+
+
+@contextlib.contextmanager
+def no_transaction(layout: Layout, hint: str) -> Iterator[None]:
+    """While this holds, no transaction works.
+
+    Raises:
+        Locked: one does.
+    """
+    held = FileLocks(layout).take(TRANSACTION_LOCK, 0.0)
+    if held is None:
+        raise Locked("A transaction is at work on this device.", hint=hint)
+    try:
+        yield
+    finally:
+        held.release()

@@ -4,12 +4,10 @@ The tool itself never releases anything. What is released is tried like anything
 all its checks.
 """
 
-import fcntl
-import os
-
 from edgeform_device.durable import Disk
-from edgeform_device.errors import Locked, Refused
+from edgeform_device.errors import Refused
 from edgeform_device.layout import Layout
+from edgeform_device.locks import no_transaction
 from edgeform_device.records import Quarantined, State
 
 
@@ -20,17 +18,8 @@ def release(disk: Disk, layout: Layout, digest: str) -> Quarantined:
         Refused: it is not held. Locked: a transaction is at work.
     """
     disk.mkdir(layout.state_dir)
-    descriptor = disk.sys_open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise Locked(
-                "A transaction is at work on this device.", hint="Try again when it has ended."
-            ) from exc
+    with no_transaction(layout, hint="Try again when it has ended."):
         return take_out(State(disk, layout), digest)
-    finally:
-        disk.sys_close(descriptor)
 
 
 def take_out(state: State, digest: str) -> Quarantined:
