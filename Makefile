@@ -4,10 +4,12 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 UV    := $(BIN)/uv
 LOCK  := .ci/locks/dev.txt
+PEERS := .venv-peers
+PEERS_LOCK := .ci/locks/peers.txt
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all machines soak bench-fleet bench-spec dev wheel system lint lock clean
+.PHONY: help demo test test-all machines soak bench-fleet bench-spec dev peers wheel system lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -15,11 +17,11 @@ help: ## list the targets
 demo: wheel system ## the whole story on lab devices: plan, apply, a bad model, a lost connection, drift
 	@$(BIN)/edgeform lab demo site/lab
 
-test: wheel system lint ## everything a change must pass: sampled slow tiers
+test: wheel system peers lint ## everything a change must pass: sampled slow tiers
 	@echo "==> tests (the installed wheel, not the checkout)"
 	@EDGEFORM_TESTED=wheel $(PYTEST) -n 2 --dist loadfile -m "not slow and not vm" --durations 10
 
-test-all: wheel system machines lint ## all of it, slow tiers whole
+test-all: wheel system machines peers lint ## all of it, slow tiers whole
 	@echo "==> all tests (the installed wheel, not the checkout)"
 	@EDGEFORM_TESTED=wheel $(PYTEST) -n 2 --dist loadfile --durations 30
 
@@ -39,6 +41,14 @@ $(VENV)/.locked: $(LOCK)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' $(LOCK))"
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r $(LOCK)
 	@touch $@
+
+$(PEERS)/.locked: $(PEERS_LOCK) | $(VENV)/.locked
+	@echo "==> servers and tools that tests talk to"
+	@$(UV) venv -q --clear --python $(BIN)/python $(PEERS)
+	@$(UV) pip install -q --python $(PEERS)/bin/python --require-hashes -r $(PEERS_LOCK)
+	@touch $@
+
+peers: $(PEERS)/.locked ## what tests talk to and never import: MLflow, S3, SageMaker's registry, OIP and OMS clients
 
 dev: $(VENV)/.locked ## an editable installation, for work on edgeform itself
 	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
@@ -64,6 +74,8 @@ lint: $(VENV)/.locked ## ruff, mypy --strict, import contracts
 lock: ## resolve the development dependencies again, with hashes
 	$(UV) pip compile -q pyproject.toml --group dev --extra ansible --extra lab --generate-hashes \
 	  --no-header --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 -o $(LOCK)
+	$(UV) pip compile -q --group peers --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 -o $(PEERS_LOCK)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache
