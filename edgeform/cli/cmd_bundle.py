@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from tuf.api.metadata import Metadata
 
+from edgeform.apply.device import shown
 from edgeform.bundle import create as creating
 from edgeform.bundle.image import is_image, opened, write_image
 from edgeform.bundle.ingest import Brought, Known, bring_home, code_of
@@ -26,12 +27,13 @@ from edgeform.domain.site import Site
 from edgeform.errors import Corrupt, NotTrusted, UsageError, worst_of
 from edgeform.report.json_lines import line
 from edgeform.rollout.journal import Journal
+from edgeform.rollout.records import Parted, joined, lines_of_file
 from edgeform.spec.selector import select
 from edgeform.store.artifacts import Artifacts
 from edgeform.trust.files import replace_file
 from edgeform.trust.publication import export_timestamp
 from edgeform_device.medium import Folder
-from edgeform_wire import bundle, deployment
+from edgeform_wire import bundle, deployment, sealed
 from edgeform_wire.deployment import Deployment
 from edgeform_wire.receipt import decode_line
 
@@ -44,7 +46,7 @@ def command() -> None:
     """Bring a site without any network up to date by a stick, and its receipts home.
 
     A stick holds what is published: signed metadata, deployments, artifacts, the device tool. It is FAT and
-    exFAT safe, and devices believe only what is signed. Secrets and driver packages do not travel on it.
+    exFAT safe, and devices believe only what is signed. Secrets on it are sealed to their device's key.
     """
 
 
@@ -225,7 +227,9 @@ def _load(
     deployments: tuple[Deployment, ...],
     held: timedelta,
 ) -> creating.Load:
+    secrets = {d.device: sealed.target_path(site, d.device) for d in deployments}
     paths = [d.target_path for d in deployments]
+    paths += [path for path in secrets.values() if trust.target(path) is not None]
     for each in deployments:
         listed = [ref.digest for ref in each.generation.artifacts]
         listed += [] if each.policy.tool is None else [each.policy.tool]
@@ -245,7 +249,30 @@ def _load(
         metadata=tuple(sorted(metadata.items())),
         artifacts=artifacts,
         tool=store_tool(artifacts),
+        sealed=_sealed(deployments, trust),
     )
+
+
+def _sealed(deployments: tuple[Deployment, ...], trust: SiteTrust) -> tuple[bytes, ...]:
+    """The signed secrets of these devices; says for whom some are missing."""
+    found = []
+    for each in deployments:
+        document = trust.target(sealed.target_path(each.site, each.device))
+        content = None if document is None else sealed.decode(document)
+        if document is not None:
+            found.append(document)
+        lacking = [
+            s.name
+            for s in each.generation.secrets
+            if content is None or content.find(s.name, s.hmac) is None
+        ]
+        if lacking:
+            click.echo(
+                f"{each.device}: {', '.join(lacking)} not sealed to its key, so not on the stick: it takes"
+                " this deployment only if the values are there already",
+                err=True,
+            )
+    return tuple(found)
 
 
 def _valid_until(metadata: Mapping[str, bytes], wanted: datetime) -> str:
@@ -306,12 +333,23 @@ def _accept_key(workspace: Workspace, medium: Folder, device: str, code: str) ->
 
 
 def _known(workspace: Workspace, journal: Journal, site: str, device: str) -> Known:
-    archived = [e.rstrip(b"\n") for e in journal.receipts(site, device)]
+    """What is at home, of the journal and of Git.
+
+    Raises:
+        Corrupt: the two part, or a merge conflict stands in the file.
+    """
+    archived = journal.receipts(site, device)
     file = workspace.records_dir / f"{device}.jsonl"
-    exported = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    lines = joined(lines_of_file(file.read_bytes()) if file.exists() else (), archived)
+    if isinstance(lines, Parted):
+        raise Corrupt(
+            f"Line {lines.line}: {lines.detail}.",
+            address=str(file),
+            hint="Put it right in Git (take the longer side of a conflict), then bring the stick home again.",
+        )
     report = workspace.state_file(device)
     return Known(
-        lines=tuple(archived if len(archived) >= len(exported) else exported),
+        lines=lines,
         key=pinned_key(workspace, device),
         report=report.read_bytes() if report.exists() else None,
     )
@@ -341,6 +379,8 @@ def _take(workspace: Workspace, journal: Journal, spec: Site, one: Brought) -> l
         replace_file(workspace.records_dir / f"{one.device}.jsonl", content)
     if one.report is not None:
         replace_file(workspace.state_file(one.device), one.report.document)
+    if one.findings is not None:
+        replace_file(workspace.findings_file(one.device), one.findings.document)
     for signed in one.new:
         found = signed.receipt
         click.echo(
@@ -348,6 +388,12 @@ def _take(workspace: Workspace, journal: Journal, spec: Site, one: Brought) -> l
             f"\tdeployment {found.deployment}\tgeneration {found.from_generation} ->"
             f" {found.to_generation}\t{found.reason}".rstrip()
         )
-    if not one.new:
+    for finding in one.findings.drifted if one.findings is not None else ():
+        what = ", ".join(f"{d.get('kind')} {d.get('path')}" for d in finding.drift)
+        click.echo(
+            f"{one.device}\tdrift\tgeneration {finding.generation}\t{finding.first} to {finding.last},"
+            f" {finding.times} times\t{shown(what)}"
+        )
+    if not one.new and one.report is None:
         click.echo(f"{one.device}\tno news")
     return []

@@ -57,6 +57,10 @@ class Workspace:
         """What a device that nobody reaches last said of itself, as a stick brought it home."""
         return self.records_dir / f"{device}.state.json"
 
+    def findings_file(self, device: str) -> Path:
+        """What it found when it checked itself, signed, as of that report."""
+        return self.records_dir / f"{device}.drift.json"
+
     def journal(self) -> Journal:
         self.ensure_state_dir()
         return Journal(self.state_dir / "journal.db")

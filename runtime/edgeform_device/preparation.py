@@ -17,6 +17,7 @@ from edgeform_device import (
     trees,
     trusted,
     tuf,
+    unseal,
 )
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import DeviceError, Incomplete
@@ -57,7 +58,7 @@ class Prepare:
         return approved
 
     def preflight(self, approved: Approved, committed: Optional[Committed]) -> None:
-        """Nothing, when the deployment may be tried here now.
+        """Nothing, when the deployment may be tried here now; sealed secrets are opened and kept then.
 
         Raises:
             DeviceError: the weightiest refusal; its detail has the others.
@@ -69,6 +70,9 @@ class Prepare:
             if others:
                 first.detail = f"{first.detail} Also: {others}".strip()
             raise first
+        unseal.open_all(
+            self._disk, self._layout, approved.sealed, approved.deployment.generation
+        )
 
     def refusals(
         self, approved: Approved, committed: Optional[Committed]
@@ -76,13 +80,15 @@ class Prepare:
         """Everything that stands against it."""
         absent = trusted.missing_blobs(self._store, approved)
         missing_bytes = sum(absent.values())
+        present = {s.name: s.planned for s in secrets.listed(self._disk, self._layout)}
+        present.update(unseal.planned(approved.sealed, approved.deployment.generation))
         return preflight.refusals(
             approved,
             Situation(
                 facts=facts.now(self._who.root, self._layout.prefix),
                 committed=committed,
                 quarantine=self._state.quarantine(),
-                secrets={s.name: s.planned for s in secrets.listed(self._disk, self._layout)},
+                secrets=present,
                 new_bytes=missing_bytes,
                 missing_bytes=missing_bytes,
                 can_sign=signing.find_signer(self._disk, self._layout).kind != signing.UNSIGNED,

@@ -1,16 +1,17 @@
-"""What a device gives back where no controller can ask: its receipts, its state, its public key.
+"""What a device gives back where no controller can ask: receipts, state, own findings, its public key.
 
 The receipts are the whole chain, so that a gap shows. The state is signed by the device key together with the
-chain's head, so that a chain that was cut short shows too.
+heads of the receipts and of the findings, so that a chain that was cut short shows too.
 """
 
 import base64
 from typing import Any, Dict, Tuple
 
-from edgeform_device import probe, receipts, signing
+from edgeform_device import driftlog, probe, receipts, signing
 from edgeform_device import state as states
 from edgeform_device.session import Session
 from edgeform_wire import bundle, canonical
+from edgeform_wire import finding as findings
 from edgeform_wire.receipt import GENESIS, decode_line
 
 MAX_CHAIN_BYTES = 256 * 1024 * 1024
@@ -25,6 +26,8 @@ def report(session: Session) -> Dict[str, bytes]:
     who = session.identity()
     chain, seq, head = _chain(session)
     signer = signing.find_signer(session.disk, session.layout)
+    kept = driftlog.read(session.disk, session.layout)
+    findings_seq, findings_head = findings.head_of(kept)
     state = dict(states.state(session, "sample"), facts=_facts(session), ok=True)
     value = {
         "schema": bundle.RETURN_SCHEMA,
@@ -32,6 +35,8 @@ def report(session: Session) -> Dict[str, bytes]:
         "device": who.device,
         "seq": seq,
         "head": head,
+        "findings_seq": findings_seq,
+        "findings_head": findings_head,
         "state": state,
     }
     signature = signer.sign(canonical.encode(value))
@@ -42,6 +47,9 @@ def report(session: Session) -> Dict[str, bytes]:
     found = {
         bundle.return_name(who.device, "jsonl"): chain,
         bundle.return_name(who.device, "state.json"): canonical.encode(signed),
+        bundle.return_name(who.device, "drift.json"): canonical.encode(
+            {"schema": bundle.FINDINGS_SCHEMA, "kept": [one.to_json() for one in kept]}
+        ),
     }
     key = session.disk.read(session.layout.state(signing.PUBLIC_KEY))
     if key is not None:
