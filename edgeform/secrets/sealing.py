@@ -14,9 +14,11 @@ from edgeform.secrets.value import SecretValue
 
 TIMEOUT_S = 20.0
 _SEAL = (
-    *("openssl", "cms", "-encrypt", "-binary", "-outform", "DER", "-aes-256-cbc"),
-    *("-aes256-wrap", "-keyopt", "ecdh_kdf_md:sha256", "-recip"),
+    *("openssl", "cms", "-encrypt", "-binary", "-outform", "DER"),
+    *("-aes-256-cbc", "-aes256-wrap"),
 )
+_KEY_OPTIONS = ("-keyopt", "ecdh_kdf_md:sha256")
+"""They count for the recipient named before them."""
 
 
 def seal(value: SecretValue, public_key: str) -> bytes:
@@ -35,7 +37,7 @@ def seal(value: SecretValue, public_key: str) -> bytes:
         file.write(certificate)
         file.flush()
         done = subprocess.run(
-            (*_SEAL, file.name),
+            (*_SEAL, "-recip", file.name, *_KEY_OPTIONS),
             input=value.reveal(),
             capture_output=True,
             timeout=TIMEOUT_S,
