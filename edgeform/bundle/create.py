@@ -28,8 +28,8 @@ From a laptop:           edgeform bundle apply MOUNTPOINT --site SITE
 Is it whole and signed:  edgeform bundle verify MOUNTPOINT
 At home again:           edgeform bundle ingest MOUNTPOINT --site SITE
 
-Devices write what they did into the folder `return`; `sbom` says what is in each artifact (CycloneDX). Secrets
-are sealed to the key of the device that they are for. Nothing is believed that is not signed.
+Devices write what they did into the folder `return`; `sbom` says what is in each artifact (CycloneDX).
+Secrets are sealed to the key of the device that they are for. Nothing is believed that is not signed.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a device found when it checked itself, judged at home: whole, in order, its own signature, nothing left out."""
+"""What a device found when it checked itself, judged at home: whole, in order, signed, nothing left out."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,7 @@
 """One application of a plan: drivers first, then generations, journalled device by device."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeform import events
@@ -28,6 +28,7 @@ from edgeform.domain.observed import Observed
 from edgeform.drivers import change as driver_change
 from edgeform.drivers.change import Surroundings
 from edgeform.plan import Changed, stages
+from edgeform.plan.changes import DriverChange, InstallPackage, Reboot
 from edgeform.rollout.gate import judge
 from edgeform.rollout.journal import Journal
 from edgeform.rollout.run import Ended, Stop, drive
@@ -88,7 +89,7 @@ class Application:
 
     def _turn(self, changed: Changed) -> Outcome:
         parts = stages(changed.changes)
-        if parts.drivers:
+        if self._has_provisioning(changed.device, parts.drivers):
             outcome = self._drivers(changed)
             if outcome is not None:
                 return outcome
@@ -110,6 +111,16 @@ class Application:
             prove=self.dock.artifacts.objects.verified,
         )
         return carry(shipment, self._targets[changed.device], means)
+
+    def _has_provisioning(self, name: str, drivers: Sequence[DriverChange]) -> bool:
+        """Whether something of the tuple is ours: packages that travel are the device's own transaction."""
+        device = self.wanted.site.device(name)
+        carried = frozenset[str]() if device is None else device.hardware.drivers.carried_names
+        return any(
+            not (isinstance(x, InstallPackage) and x.name in carried)
+            and not (isinstance(x, Reboot) and carried)
+            for x in drivers
+        )
 
     def _enrolled(self, device: str, enrolled: Enrolled) -> None:
         """Keep the device's key: its receipts are judged by it from now on."""
@@ -136,7 +147,7 @@ class Application:
         target = self._targets[device.name]
         try:
             outcome = driver_change.change(
-                target, device.prefix, device.hardware.drivers, observed.facts, around
+                target, device.prefix, device.hardware.drivers.provisioned, observed.facts, around
             )
         except DeviceUnreachable as exc:
             return Pending(device=device.name, detail=f"{exc.reason}: {exc.detail}", hint=exc.hint)

@@ -11,11 +11,13 @@ from edgeform.cli.options import site_argument
 from edgeform.cli.planning import load_site
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace, find_workspace
-from edgeform.errors import Stale
+from edgeform.errors import Corrupt, Stale
 from edgeform.events import Note
 from edgeform.lock.lockfile import read, write
 from edgeform.lock.resolve import Renewed, renewed
 from edgeform.registry.open import registries_of
+from edgeform.store.artifacts import Artifacts
+from edgeform_wire.artifact import Artifact
 
 
 @click.command("lock")
@@ -69,5 +71,22 @@ def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:
             update=update,
             work=Path(work),
             is_here=lambda digest: not artifacts.missing(digest),
+            driver=lambda digest: _driver(artifacts, digest),
             tell=tell,
         )
+
+
+def _driver(artifacts: Artifacts, digest: str) -> Artifact:
+    """The driver artifact that a class names.
+
+    Raises:
+        Corrupt: it is not wholly in the store, or it is something else.
+    """
+    if artifacts.missing(digest) or (found := artifacts.get(digest)).kind != "driver":
+        raise Corrupt(
+            f"A class names driver artifact {digest}, which is not in the store.",
+            address="drivers.artifact",
+            hint="Make it of the vendor's files, or fetch it:\n"
+            "    edgeform store add-driver NAME VERSION FILE.deb...\n    edgeform store pull DIRECTORY",
+        )
+    return found

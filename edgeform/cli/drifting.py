@@ -32,6 +32,7 @@ from edgeform.secrets.references import parse_reference
 from edgeform.secrets.resolver import Resolver
 from edgeform.transport.base import Transport
 from edgeform_device import driftlog
+from edgeform_device.receipts import Fault
 from edgeform_wire.errors import WireError
 from edgeform_wire.finding import Finding, from_json
 
@@ -184,9 +185,7 @@ def show_kept(roll: Roll, transport: Transport, output: str) -> list[int]:
     return codes
 
 
-def _proven_kept(
-    roll: Roll, device: str, answer: Sequence[Any]
-) -> tuple[list[Finding], list[int]]:
+def _proven_kept(roll: Roll, device: str, answer: Sequence[Any]) -> tuple[list[Finding], list[int]]:
     """A device's findings when all of them hold, else none of them and the exit codes of why."""
     try:
         kept = [from_json(value) for value in answer]
@@ -196,7 +195,7 @@ def _proven_kept(
     key = pinned_key(roll.workspace, device)
     chained = driftlog.faults(kept, None)
     foreign = [
-        driftlog.Fault(number, f"it is of {one.finding.site}/{one.finding.device}")
+        Fault(number, f"it is of {one.finding.site}/{one.finding.device}")
         for number, one in enumerate(kept, 1)
         if (one.finding.site, one.finding.device) != (roll.site.name, device)
     ]

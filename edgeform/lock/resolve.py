@@ -98,6 +98,7 @@ def renewed(
     update: Iterable[str] = (),
     work: Path,
     is_here: Callable[[str], bool] = lambda _: True,
+    driver: Callable[[str], Artifact] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Renewed:
     """A lock for the site as it stands.
@@ -108,6 +109,7 @@ def renewed(
         work: a folder for the files of one version at a time.
         is_here: whether the store has an artifact; what is locked and not here is made again, of the very
             version that is locked.
+        driver: the driver artifact of a digest that a class names; from the store.
         tell: hears what is being done.
 
     Raises:
@@ -139,7 +141,8 @@ def renewed(
         artifacts += _built(model, resolved, registry, builder, work, tell)
     kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
     runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
-    lock = lock_of(sources, _unique((*artifacts, *runtimes)))
+    drivers = () if driver is None else _drivers(site, old, driver)
+    lock = lock_of(sources, _unique((*artifacts, *runtimes, *drivers)))
     return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
 
 
@@ -248,6 +251,17 @@ def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
         and artifact.required("python") in (None, request.python)
         and _numbers(artifact.required("glibc")) <= _numbers(request.glibc or "999")
     )
+
+
+def _drivers(
+    site: Site, old: Lock | None, driver: Callable[[str], Artifact]
+) -> tuple[LockedArtifact, ...]:
+    """The driver artifacts that classes of the site's devices name; what is locked needs no bytes here."""
+    known = {a.digest: a for a in old.artifacts} if old is not None else {}
+    wanted = sorted(
+        {d.hardware.drivers.artifact for d in site.devices if d.hardware.drivers.artifact}
+    )
+    return tuple(known.get(Digest(w)) or locked(driver(w), "") for w in wanted)
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:

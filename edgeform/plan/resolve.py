@@ -14,6 +14,7 @@ from edgeform.domain.artifacts import Lock, LockedArtifact, Model
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.desired import Desired
 from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.names import Digest
 from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.site import Device, SecretRef, Site
 from edgeform.plan import contents, problems
@@ -131,6 +132,7 @@ class _Kinds:
         self._site_name = site.name
         self._models: Mapping[str, Model] = {model.name: model for model in site.models}
         self._shelf = Shelf(lock)
+        self._by_digest = {artifact.digest: artifact for artifact in lock.artifacts}
         self._writer = contents.PipelineWriter()
         self._frames = Frames()
         self._runtimes: dict[int, Chosen | Diagnostic] = {}
@@ -157,6 +159,11 @@ class _Kinds:
         reasons: list[tuple[str, str]] = []
         used: dict[str, LockedArtifact] = {}
         uses: list[Written] = []
+        driver = hardware.drivers.artifact
+        if driver is not None and (locked := self._by_digest.get(Digest(driver))) is not None:
+            used[driver] = locked
+        elif driver is not None:
+            found.append(problems.driver_not_locked(hardware.name, driver))
         runtime = self._runtime(hardware) if pipelines else None
         if isinstance(runtime, Diagnostic):
             found.append(runtime)

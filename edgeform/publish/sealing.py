@@ -82,7 +82,9 @@ class Sealing:
 
 def _holds(before: Sealed, wanted: Deployment, key: str) -> bool:
     asked = {(s.name, s.hmac) for s in wanted.generation.secrets}
-    return before.key == sealed.key_digest(key) and {(s.name, s.hmac) for s in before.secrets} == asked
+    return (
+        before.key == sealed.key_digest(key) and {(s.name, s.hmac) for s in before.secrets} == asked
+    )
 
 
 def _decoded(document: bytes | None) -> Sealed | None:

@@ -1,7 +1,7 @@
 """Sealing secrets to one device's key, for the roads on which nobody can hand a value over.
 
-`openssl cms` does it (see `edgeform_wire.sealed`): the message wants a certificate to name its recipient, so the
-key gets one that is made here, signed by a key that is thrown away, and proves nothing.
+`openssl cms` does it (see `edgeform_wire.sealed`): the message wants a certificate to name its recipient, so
+the key gets one that is made here, signed by a key that is thrown away, and proves nothing.
 """
 
 import shutil

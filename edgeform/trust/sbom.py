@@ -1,8 +1,9 @@
 """A CycloneDX list of parts, worked out from an artifact's signed manifest and from nothing else.
 
-So it needs no signature of its own: whoever has the manifest can make the very same bytes again. It knows what
-the manifest knows: the packages of a closure with their versions, the Debian packages of a driver artifact, and
-every file with its digest. What those packages contain in turn, and their licences, it does not know.
+So it needs no signature of its own: whoever has the manifest can make the very same bytes again. It knows
+what the manifest knows: the packages of a closure with their versions, the Debian packages of a driver
+artifact, and every file with its digest. What those packages contain in turn, and their licences, it does
+not know.
 """
 
 import json

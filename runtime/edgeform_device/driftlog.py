@@ -1,8 +1,8 @@
 """What this device found when it checked itself: kept here until somebody visits, newest last, bounded.
 
-Only findings and when; nothing is repaired. Each is chained to the one before it and signed with the device key,
-as receipts are, so that nobody on the way home adds, alters or leaves out one. A check without a trusted clock is
-kept all the same, with the clock's own word beside its time.
+Only findings and when; nothing is repaired. Each is chained to the one before it and signed with the device
+key, as receipts are, so that nobody on the way home adds, alters or leaves out one. A check without a trusted
+clock is kept all the same, with the clock's own word beside its time.
 """
 
 from dataclasses import replace

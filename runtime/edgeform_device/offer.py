@@ -115,6 +115,8 @@ class Offer:
         wanted = approved.deployment.generation.digest
         if committed is None or committed.digest != wanted:
             return False
+        if Prepare(self._disk, self._layout, self._who).drivers_differ(approved):
+            return False
         tool = approved.tool
         return tool is None or self._disk.exists(self._layout.tool(tool.files[0].digest))
 

@@ -73,6 +73,22 @@ class Preparation(Protocol):
         """Build and verify the trees of all artifacts, durably."""
         ...
 
+    def install_drivers(self, approved: "Approved", transaction: str) -> None:
+        """Install the driver packages that the deployment brings.
+
+        Raises:
+            Refused: not here, or not yet. RolledBack: those before are in place again. NeedsHands: neither.
+        """
+        ...
+
+    def undo_drivers(self) -> str:
+        """Take back driver packages whose installation was cut; a sentence, empty where none was.
+
+        Raises:
+            NeedsHands: it cannot be taken back.
+        """
+        ...
+
     def derive(self, generation: Generation) -> Dict[str, str]:
         """Build what must be built here (engines, caches); digests by key."""
         ...

@@ -129,7 +129,7 @@ def _secrets(approved: Approved, present: Dict[str, str]) -> Iterator[DeviceErro
         if use.name not in present:
             yield Refused(
                 f"Secret {use.name} has not been delivered to this device.",
-                hint="Deliver it over SSH, or have it sealed to this device's key, which must be pinned at home:\n"
+                hint="Deliver it over SSH, or have it sealed to this device's key, once that is pinned:\n"
                 "    edgeform apply\n    edgeform publish plan.json",
             )
         elif present[use.name] and present[use.name] != use.hmac:

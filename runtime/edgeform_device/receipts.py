@@ -129,7 +129,7 @@ def faults(lines: List[bytes], public_key: Optional[str]) -> Tuple[Fault, ...]:
 def signature_fault(
     signing: str, signature: Optional[bytes], message: bytes, check: Optional[Check]
 ) -> str:
-    """What is wrong between a signature, what the signed document says of it, and the key; empty if nothing."""
+    """What is wrong between a signature, what the document says of it, and the key; empty if nothing."""
     if signing == UNSIGNED:
         return "" if signature is None else "it says unsigned and has a signature"
     if signature is None:

@@ -5,13 +5,17 @@ heads of the receipts and of the findings, so that a chain that was cut short sh
 """
 
 import base64
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Set, Tuple
 
-from edgeform_device import driftlog, probe, receipts, signing
+from edgeform_device import driftlog, generations, manifests, probe, receipts, signing
 from edgeform_device import state as states
+from edgeform_device.errors import DeviceError
+from edgeform_device.records import State
 from edgeform_device.session import Session
-from edgeform_wire import bundle, canonical
+from edgeform_device.store import Store
+from edgeform_wire import bundle, canonical, driverset
 from edgeform_wire import finding as findings
+from edgeform_wire.errors import WireError
 from edgeform_wire.receipt import GENESIS, decode_line
 
 MAX_CHAIN_BYTES = 256 * 1024 * 1024
@@ -58,7 +62,27 @@ def report(session: Session) -> Dict[str, bytes]:
 
 
 def _facts(session: Session) -> Dict[str, Any]:
-    return probe.probe(probe.checked_questions({}), session.root, session.layout.prefix)
+    """As a controller asks for them; of packages, those that travelled here with the committed generation."""
+    names = sorted(_driver_packages(session))[: probe.MAX_QUESTIONS]
+    questions = probe.checked_questions({"packages": names} if names else {})
+    return probe.probe(questions, session.root, session.layout.prefix)
+
+
+def _driver_packages(session: Session) -> Set[str]:
+    committed = State(session.disk, session.layout).committed()
+    if committed is None:
+        return set()
+    blobs = Store(session.layout, session.disk)
+    found: Set[str] = set()
+    try:
+        content = generations.read(session.disk, session.layout, committed.generation)
+        for ref in content.artifacts:
+            if ref.kind == "driver":
+                artifact = manifests.read_artifact(blobs, ref.digest)
+                found |= {p.name for p in driverset.packages_of(artifact.metadata)}
+    except (DeviceError, WireError):
+        return found  # it is reported as drift; what can be said is said
+    return found
 
 
 def _chain(session: Session) -> Tuple[bytes, int, str]:

@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from edgeform_device import generations
 from edgeform_device.decide import decide_by_rename
-from edgeform_device.errors import Corrupt, DeviceError
+from edgeform_device.errors import Corrupt, DeviceError, NeedsHands
 from edgeform_device.health import Health
 from edgeform_device.journal import Journal, Outcome
 from edgeform_device.ports import Environment, Verdict
@@ -270,6 +270,25 @@ def report_tried(
     return outcome
 
 
+def report_drivers_failed(
+    env: Environment, order: Order, digest: str, error: DeviceError
+) -> Outcome:
+    """The receipt of driver packages that did not work; the generation that wants them is held.
+
+    Nothing was switched, and it would try them again for ever.
+    """
+    reason = f"{error.summary} {error.detail}".strip()
+    if digest != NO_DIGEST:
+        Journal(env.disk, env.layout, env.clock, order.transaction).begin("quarantine")
+        hold(env, digest, reason, order.transaction, 0)
+    if isinstance(error, NeedsHands):
+        record = NeedsHandsRecord(order.transaction, reason, env.clock.wall_time())
+        State(env.disk, env.layout).write_needs_hands(record)
+        return report_tried(env, order, ("needs_hands", reason), (0, digest))
+    said = f"{sentence(reason)} Nothing was switched."
+    return report_tried(env, order, ("rolled_back", said), (0, digest))
+
+
 def close_abandoned(env: Environment) -> Optional[Outcome]:
     """Report an order whose process ended before anything was switched; None when there is none.
 
@@ -283,7 +302,12 @@ def close_abandoned(env: Environment) -> Optional[Outcome]:
     if order is None:
         env.disk.remove(env.layout.lease)
         return None
-    return report_unswitched(env, order, ("refused", f"{ENDED_EARLY} Nothing was switched."))
+    try:
+        undone = env.preparation.undo_drivers()
+    except NeedsHands as exc:
+        return report_drivers_failed(env, order, NO_DIGEST, exc)
+    said = f"{ENDED_EARLY} Nothing was switched. {undone}".strip()
+    return report_unswitched(env, order, ("refused", said))
 
 
 def clear_order(env: Environment) -> None:

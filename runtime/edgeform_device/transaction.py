@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
 from edgeform_device import decide, generations, guard, recovery, settle, steps
-from edgeform_device.durable import Disk
-from edgeform_device.errors import DeviceError, Held, Locked, Refused, Stale
+from edgeform_device.errors import DeviceError, Held, Locked, NeedsHands, Refused, RolledBack, Stale
 from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome, prune
-from edgeform_device.layout import Layout
 from edgeform_device.ports import TRANSACTION_LOCK, Environment
 from edgeform_device.records import Committed, Lease, Order, State, Txn
 from edgeform_device.wording import sentence
@@ -93,6 +91,7 @@ class _Run:
         self._state = State(env.disk, env.layout)
         self._journal = Journal(env.disk, env.layout, env.clock, order.transaction)
         self._committed = self._state.committed()
+        self._tried = settle.NO_DIGEST
 
     def run(self) -> Outcome:
         self._journal.begin("lease")
@@ -103,6 +102,8 @@ class _Run:
             self._journal.begin("guard")
             guard.arm(self._env, self._order.transaction)
             target = self._prepare()
+        except (RolledBack, NeedsHands) as exc:
+            return settle.report_drivers_failed(self._env, self._order, self._tried, exc)
         except DeviceError as exc:
             return self._refuse(exc, None)
         except OSError as exc:
@@ -156,12 +157,17 @@ class _Run:
         env.preparation.preflight(approved, self._committed)
         self._journal.begin("blobs")
         env.preparation.materialise(approved)
+        if deployment.policy.drivers is not None:
+            # A transaction of its own, which has ended one way or the other when this returns.
+            self._tried = deployment.generation.digest
+            self._journal.begin("drivers")
+            env.preparation.install_drivers(approved, self._order.transaction)
         if approved.tool is not None:
             # A transaction of its own that ends here: this process stays what it is.
             self._journal.begin("tool")
             env.tool.update(approved.tool)
         self._journal.begin("generation")
-        number = next_number(env.disk, env.layout, self._committed)
+        number = generations.next_number(env.disk, env.layout, self._committed)
         generations.write(env.disk, env.layout, number, deployment, self._order.road)
         self._derive(deployment.generation)
         return Target(number, deployment.generation, deployment.number, deployment.policy)
@@ -382,12 +388,6 @@ def check_floors(state: State, content: Generation) -> None:
                 f"{ref.name}@{ref.version} has epoch {ref.epoch}; the floor here is {floor}.",
                 hint="It was replaced for a reason; publish a newer one.",
             )
-
-
-def next_number(disk: Disk, layout: Layout, committed: Optional[Committed]) -> int:
-    """A number that no generation of this device ever had, as far as the disk remembers."""
-    there = generations.numbers(disk, layout)
-    return max((0 if committed is None else committed.generation, *there)) + 1
 
 
 def _disk_error(error: OSError) -> DeviceError:

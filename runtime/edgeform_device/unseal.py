@@ -1,7 +1,7 @@
 """Sealed secrets that came with a signed deployment: opened with the device key, by `openssl`, and kept.
 
-Values go from one pipe into the next. Nothing is opened before the document was vouched for by the site's role,
-and only what the deployment itself asks for, value by value.
+Values go from one pipe into the next. Nothing is opened before the document was vouched for by the site's
+role, and only what the deployment itself asks for, value by value.
 """
 
 import shutil
@@ -20,7 +20,7 @@ TIMEOUT_S = 20.0
 
 
 def planned(sealed: Optional[Sealed], content: Generation) -> Dict[str, str]:
-    """What will be here once `open_all` has ended, of what the generation asks for: names and planned HMACs."""
+    """What `open_all` will have brought of what the generation asks for: names and planned HMACs."""
     if sealed is None:
         return {}
     return {u.name: u.hmac for u in content.secrets if sealed.find(u.name, u.hmac) is not None}

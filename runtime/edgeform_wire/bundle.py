@@ -125,12 +125,12 @@ def part_name(name: str, number: int) -> str:
 
 
 def sbom_name(listed: artifact.Artifact) -> str:
-    """Where an artifact's list of parts is; the digits tell versions, and names that differ in case, apart."""
+    """Where an artifact's list of parts is; the digits tell versions apart, and names that differ in case."""
     return f"{SBOM}/{listed.kind}-{listed.name}-{digests.hex_of(listed.digest)[:12]}.cdx.json"
 
 
 def return_name(device: str, kind: str) -> str:
-    """`jsonl`, `state.json`, `drift.json` or `key.pem` of a device. The prefix keeps a device called `aux` writable."""
+    """`jsonl`, `state.json`, `drift.json` or `key.pem`; the prefix keeps a device called `aux` writable."""
     return f"{RETURN}/device-{artifact.check_segment(device, 'device')}.{kind}"
 
 

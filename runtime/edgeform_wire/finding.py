@@ -1,7 +1,8 @@
-"""Findings: what a device saw when it checked itself, each chained to the one before and signed like a receipt.
+"""Findings: what a device saw when it checked itself, each chained to the one before and signed like a
+receipt.
 
-A line is `{"finding": {...}, "signature": "<base64 DER>" | null}`. The newest line may be replaced by the same
-finding seen again, under the same number; the oldest lines go when there are many.
+A line is `{"finding": {...}, "signature": "<base64 DER>" | null}`. The newest line may be replaced by the
+same finding seen again, under the same number; the oldest lines go when there are many.
 """
 
 import base64

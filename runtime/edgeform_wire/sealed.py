@@ -1,8 +1,9 @@
 """Secrets that travel without a connection: sealed to one device's key, and signed by the site's role.
 
-Each value is a CMS EnvelopedData (RFC 5652) to the device's P-256 key: ECDH with the SHA-256 key derivation of
-SEC 1 (RFC 5753), AES-256 key wrap, AES-256-CBC. That is what every `openssl` since 1.0.2 opens; authenticated
-encryption in CMS needs 3.0, and is not missed: nothing is opened that is not in a document that TUF vouches for.
+Each value is a CMS EnvelopedData (RFC 5652) to the device's P-256 key: ECDH with the SHA-256 key derivation
+of SEC 1 (RFC 5753), AES-256 key wrap, AES-256-CBC. That is what every `openssl` since 1.0.2 opens;
+authenticated encryption in CMS needs 3.0, and is not missed: nothing is opened that is not in a document
+that TUF vouches for.
 """
 
 import base64

@@ -237,6 +237,12 @@ class FakePreparation:
     def derive(self, generation):
         return {}
 
+    def install_drivers(self, approved, transaction):
+        raise AssertionError("no deployment here brings drivers")
+
+    def undo_drivers(self):
+        return ""
+
     def verify(self, generation):
         pass
 

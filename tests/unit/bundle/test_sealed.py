@@ -103,7 +103,9 @@ def test_without_openssl_it_is_refused_by_name(press, device, monkeypatch, wante
     press.sign_sealed(sealed_for(public_key(device)))
     stick = press.stick("stick", wanted)
     real = shutil.which
-    monkeypatch.setattr(unseal.shutil, "which", lambda name: None if name == "openssl" else real(name))
+    monkeypatch.setattr(
+        unseal.shutil, "which", lambda name: None if name == "openssl" else real(name)
+    )
     with pytest.raises(Refused) as caught:
         taken(device, stick)
     assert "nothing on this device can open it" in caught.value.summary

@@ -15,8 +15,8 @@ from edgeform.cli.trusting import open_site_trust
 from edgeform.cli.workspace import Workspace
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import Objects
-from edgeform_device import receipts as device_receipts
 from edgeform_device import driftlog, signing
+from edgeform_device import receipts as device_receipts
 from edgeform_device.durable import Disk
 from edgeform_device.identity import short_code
 from edgeform_device.layout import layout_for

@@ -23,9 +23,7 @@ def a_finding(**changed):
 @pytest.fixture
 def keep(device):
     signer = signing.find_signer(device.disk, device.layout)
-    return lambda **changed: driftlog.keep(
-        device.disk, device.layout, signer, a_finding(**changed)
-    )
+    return lambda **changed: driftlog.keep(device.disk, device.layout, signer, a_finding(**changed))
 
 
 def kept(device):
