@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support import device as devices
 from support.device import MODEL_FILES, RUNTIME_FILES, a_model, an_artifact
+from support.here import write_receipt
 from support.stick import files_of
 
 from edgeform.cli.trusting import open_site_trust
@@ -16,7 +17,6 @@ from edgeform.cli.workspace import Workspace
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import Objects
 from edgeform_device import driftlog, signing
-from edgeform_device import receipts as device_receipts
 from edgeform_device.durable import Disk
 from edgeform_device.identity import short_code
 from edgeform_device.layout import layout_for
@@ -60,20 +60,6 @@ def stick(published, tmp_path):
     assert said.code == 0, said
     assert "root  " in said.out
     return place
-
-
-def write_receipt(here, transaction, **changed):
-    layout = layout_for(str(here.prefix()))
-    fields = {
-        "site": "lab", "device": "here-1", "seq": 1, "prev": wire.GENESIS,
-        "transaction": transaction, "road": "usb", "deployment": 1,
-        "plan_digest": digests.of_bytes(b"plan"), "from_generation": 0, "to_generation": 1,
-        "digest": digests.of_bytes(b"manifest"), "result": "committed", "reason": "",
-        "checks": (), "seconds": {}, "derived": {}, "tool": "0.1.0", "boot_id": "b",
-        "wall_time": "2026-11-22T00:00:00Z", "clock": "ntp", "signing": "unsigned",
-    }  # fmt: skip
-    receipt = wire.Receipt(**(fields | changed))
-    device_receipts.append(Disk(), layout, signing.find_signer(Disk(), layout), receipt)
 
 
 def write_finding(here, path):
