@@ -40,11 +40,13 @@ def fleet_of(
     *,
     seen: Mapping[str, Observation],
     compared: Mapping[str, Compared],
+    looked_at: str = "",
 ) -> Fleet:
     """The fleet as it is known now.
 
     Args:
         seen, compared: empty where no device was asked.
+        looked_at: when `seen` was seen; empty means now.
     """
     commits = site_commits(workspace)
     archived = known(workspace, site.name, devices)
@@ -59,7 +61,7 @@ def fleet_of(
     return Fleet(
         site=site.name,
         made_at=stamp(),
-        looked_at=stamp() if seen else "",
+        looked_at=(looked_at or stamp()) if seen else "",
         rows=tuple(rows),
         moments=tuple(told),
         runs=archived.runs,

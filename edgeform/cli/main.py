@@ -39,6 +39,7 @@ VERBS: dict[str, str] = {
     "receipts": "show and verify what devices reported",
     "history": "tell what happened to devices",
     "report": "show a fleet on one page",
+    "serve": "show a fleet live on a page of this machine, read-only",
     "gc": "free what no generation needs",
     "doctor": "look for what is in the way, here and on devices",
     "trust": "keys, roles and signed metadata",
