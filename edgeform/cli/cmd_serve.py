@@ -1,5 +1,6 @@
 """`edgeform serve`: the fleet's page, live and read-only, on this machine or behind a token."""
 
+import os
 import secrets
 import socket
 import sys
@@ -109,12 +110,17 @@ def command(
             keeper.start()
             _tell(place, is_tls=tls is not None, is_guarded=bool(token))
             wait()
-        keeper.close(wait_s=CLOSE_S)
+        has_ended = keeper.close(wait_s=CLOSE_S)
     finally:
         place.close()
     if keeper.failed is not None:
         raise keeper.failed
     _said("ended")
+    if not has_ended:
+        sys.stdout.flush()
+        os._exit(
+            0
+        )  # Python would wait for the thread that waits for a device; nothing is written by it
     return 0
 
 

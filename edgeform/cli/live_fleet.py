@@ -13,6 +13,7 @@ from edgeform.events import Event
 from edgeform.lock.lockfile import read as read_lock
 from edgeform.report.fleet import Fleet
 from edgeform.spec.selector import select
+from edgeform.transport.base import Transport
 
 
 class LiveFleet:
@@ -21,12 +22,23 @@ class LiveFleet:
     def __init__(self, workspace: Workspace, selectors: Sequence[str]) -> None:
         self._workspace = workspace
         self._selectors = tuple(selectors)
+        self._transport: Transport | None = None
+        self._is_closed = False
         self._seen: tuple[dict[str, Observation], dict[str, Compared], str] = ({}, {}, "")
 
     def look(self) -> None:
         with open_fleet() as transport:
+            self._transport = transport
             seen, compared = looked(self._workspace, transport, self._selectors, _silent)
-        self._seen = (seen, compared, stamp())
+            self._transport = None
+        if not self._is_closed:
+            self._seen = (seen, compared, stamp())
+
+    def close(self) -> None:
+        """Let go of a look that is under way: whoever waits for a device is told that it is gone."""
+        self._is_closed = True
+        if (transport := self._transport) is not None:
+            transport.close()
 
     def read(self) -> Fleet:
         workspace = self._workspace

@@ -84,7 +84,7 @@ def page(
     body = "".join(section(*part) for part in parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, quote=True)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, quote=False)}">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<title>{text(title)}</title>\n<style>{STYLE}</style>{head}</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the content</a>\n'

@@ -18,6 +18,8 @@ from edgeform.errors import EdgeformError
 from edgeform_wire.receipt import SignedReceipt
 
 FORMAT = 1
+READ_TIMEOUT_S = 1.0
+"""Writers of this program never keep a reader waiting (WAL); who does is another program."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL);
@@ -81,7 +83,9 @@ class Journal:
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.executescript(_TABLES)
             else:
-                self._db = _connected(f"{path.absolute().as_uri()}?mode=ro")
+                self._db = _connected(
+                    f"{path.absolute().as_uri()}?mode=ro", timeout_s=READ_TIMEOUT_S
+                )
             found = self._db.execute("SELECT version FROM format").fetchone()
         except sqlite3.Error as exc:
             raise JournalUnusable(
@@ -242,6 +246,11 @@ class Journal:
             yield json.dumps(dict(zip(names, row, strict=True)), sort_keys=True)
 
 
-def _connected(address: str) -> sqlite3.Connection:
-    is_uri = address.startswith("file:")
-    return sqlite3.connect(address, uri=is_uri, isolation_level=None, check_same_thread=False)
+def _connected(address: str, timeout_s: float = 5.0) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address,
+        timeout=timeout_s,
+        uri=address.startswith("file:"),
+        isolation_level=None,
+        check_same_thread=False,
+    )

@@ -21,7 +21,7 @@ from edgeform.serve import live_page
 READ_S = 1.0
 """How often it is looked whether anything that is read here has changed."""
 AT_MOST_A_FIFTH = 4.0
-"""After reading, this many times as long is waited: a large fleet under an apply must not take a core."""
+"""After reading, this many times as long as it computed is waited: a large fleet must not take a core."""
 REMEMBERED = 32
 """States of which a page may still say that it has them; any other page gets every section."""
 
@@ -37,6 +37,9 @@ class Source(Protocol):
 
     def mark(self) -> Hashable:
         """Another value when `read` would say something else; cheap."""
+
+    def close(self) -> None:
+        """Let go of a look that is under way."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,15 @@ class Keeper:
         for thread in self._threads:
             thread.start()
 
-    def close(self, *, wait_s: float) -> None:
-        """Ask the threads to end; one that waits for a device is not waited for any longer than this."""
+    def close(self, *, wait_s: float) -> bool:
+        """Ask the threads to end, and say whether they did within this time."""
         self._closed.set()
         self._renewed.set()
+        self._source.close()
         until = time.monotonic() + wait_s
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -154,12 +159,12 @@ class Keeper:
             if self._closed.is_set():
                 return
             self._renewed.clear()
-            began = time.monotonic()
+            began = time.thread_time()
             mark = self._source.mark()
             if is_asked or mark != self._mark or "reading" in self._problems:
                 self._mark = mark
                 self._tried("reading", self._read)
-            self._closed.wait(AT_MOST_A_FIFTH * (time.monotonic() - began))
+            self._closed.wait(AT_MOST_A_FIFTH * (time.thread_time() - began))
 
     def _read(self) -> None:
         fleet = self._source.read()

@@ -39,6 +39,7 @@ def bound(address: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind(place)
+            made.listen()  # before anybody is told the address
         except OSError:
             made.close()
             raise

@@ -52,7 +52,7 @@ def whole(fleet: Fleet, parts: tuple[Part, ...], version: str, notice: str, *, s
     head += f'<noscript><meta http-equiv="refresh" content="{RELOAD_S}"></noscript>'
     return page(
         title=title_of(fleet),
-        subtitle=f"{fleet.site}: what edgeform knows of its devices",
+        subtitle="What edgeform knows of the devices, live and read-only",
         parts=parts,
         footer=_FOOTER,
         policy=MAY_LOAD,
