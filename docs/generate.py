@@ -59,7 +59,10 @@ def exit_codes() -> Iterator[tuple[int, str]]:
     yield from sorted(found.items())
 
 
-CHANGES = "changes present (`plan --detailed-exitcode`), drift found, a check failed"
+CHANGES = (
+    "changes present (`plan --detailed-exitcode`), drift found or a device held (`drift`),"
+    " a check failed"
+)
 EXACT = {
     3: "site invalid, or a device blocked",
     5: "rolled back: everything healthy on the old generation",
