@@ -227,7 +227,8 @@ def test_without_script_the_page_looks_the_same(tmp_path):
                 f"http://127.0.0.1:{port}/", to, width=900, height=1200, is_dark=False,
                 has_script=has_script,
             )  # fmt: skip
-            pictures.append(Image.open(to).convert("RGB"))
+            # The last rows of a headless window are not always painted.
+            pictures.append(Image.open(to).convert("RGB").crop((0, 0, 900, 1000)))
     assert pictures[0].tobytes() == pictures[1].tobytes()
     assert len(pictures[0].getcolors(1 << 20)) > 20, "it is not empty"
 
