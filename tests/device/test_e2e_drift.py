@@ -150,7 +150,7 @@ def test_an_isolated_device_finds_drift_by_its_own_timer_and_tells_on_the_next_v
 
 def test_a_timer_that_meets_an_apply_under_way_finds_nothing_and_disturbs_nothing(site, tmp_path):
     """Both timers: the controller's run, the device's own; and the live page, which follows the apply."""
-    before = settle(site, "one", "better")
+    before = settle(site, "one", pipeline="better")
     service = install_own_timer(site, "one")
     found_before = len(kept(site, "one"))
     site.want("one", "better", soak_s=6)

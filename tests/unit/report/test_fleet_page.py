@@ -251,6 +251,6 @@ def test_the_file_breaks_no_rule_of_its_own_and_looks_the_same_without_script(tm
         # A picture with a silent console: the policy took the page's own style.
         screenshot(page, to, width=900, height=1200, is_dark=False, has_script=has_script)
         # The last rows of a headless window are not always painted.
-            pictures.append(Image.open(to).convert("RGB").crop((0, 0, 900, 1000)))
+        pictures.append(Image.open(to).convert("RGB").crop((0, 0, 900, 1000)))
     assert pictures[0].tobytes() == pictures[1].tobytes()
     assert len(pictures[0].getcolors(1 << 20)) > 20, "it is not empty"
