@@ -94,7 +94,7 @@ def test_a_taken_port_turns_back_at_once_and_is_tried_again_when_released(site):
     done = site.apply("-l", "one")
     assert done.exit_code == 5, done.text
     assert "cannot serve at 0.0.0.0:8099: another program" in done.out, done.text
-    assert done.seconds < 60, done.text
+    assert done.seconds < 90, done.text  # the deadline of the transaction: it did not wait for that
     site.assert_serving("one", generation=before.current)
     site.on("one", "systemctl", "stop", "squatter")
     held = site.plan("-l", "one")
@@ -139,7 +139,8 @@ def test_an_isolated_device_finds_drift_by_its_own_timer_and_tells_on_the_next_v
     labels = f"{model_folder(site, 'one')}/labels.txt"
     site.on("one", "sh", "-c", f"sed -i 's/3/x/' {labels}")
     site.on("one", "systemctl", "start", service)
-    assert site.on("one", "systemctl", "is-failed", service).strip() != "failed"
+    state = site.on("one", "sh", "-c", f"systemctl is-failed {service} || true")
+    assert state.strip() != "failed", "what is found is no failure of the unit"
     visited = site.edgeform("drift", str(site.folder), "one", "--on-device")
     assert (visited.exit_code, "labels.txt" in visited.out) == (2, True), visited.text
     done = site.apply("-l", "one")
