@@ -6,12 +6,14 @@ import json
 import subprocess
 import threading
 
+import jsonschema
 import pytest
 
 from edgeform.cli.asking import Missed
 from edgeform.cli.drifting import _with_checks, sampled
 from edgeform.drift import notify
 from edgeform.drift.compare import Compared, Word
+from edgeform.shipped import shipped
 from edgeform_wire.receipt import CheckResult
 
 NAMES = tuple(f"cam-{n:03}" for n in range(200))
@@ -90,6 +92,12 @@ def test_what_was_found_is_told_and_a_clean_fleet_is_silent(here, posted):
     said = here.run("drift", "--webhook", "json=env/HOOK", "--webhook", "slack=env/HOOK")
     assert said.code == 9, said.err
     assert [d["device"] for d in posted[0]["devices"]] == ["away"]
+    schema = json.loads(shipped("schemas", "drift.schema.json").read_text())
+    jsonschema.validate(posted[0], schema)
+    lines = here.run("drift", "--json").objects
+    assert [found["device"] for found in lines] == ["here-1", "away"]
+    for found in lines:
+        jsonschema.validate(found, schema)
     assert "away: unknown" in posted[1]["text"]
 
 
