@@ -53,10 +53,10 @@ def fleet_of(
     rows, told = [], []
     for device in devices:
         chain = archived.chains[device.name]
-        rows.append(
-            _row(workspace, device, lock, chain, seen.get(device.name), compared.get(device.name))
-        )
-        told += moments(chain.receipts, commits)
+        receipts = chain.receipts  # decoded once; ten thousand devices have many
+        looks = seen.get(device.name), compared.get(device.name)
+        rows.append(_row(workspace, device, lock, chain, receipts, *looks))
+        told += moments(receipts, commits)
     told.sort(key=lambda m: (m.time, m.device), reverse=True)
     return Fleet(
         site=site.name,
@@ -101,10 +101,11 @@ def _row(
     device: Device,
     lock: Lock | None,
     chain: Chain,
+    receipts: Sequence[Receipt],
     seen: Observation | None,
     compared: Compared | None,
 ) -> DeviceRow:
-    lines, receipts = chain.lines, chain.receipts
+    lines = chain.lines
     key = pinned_key(workspace, device.name) if lines else None
     wrong = faults(list(lines), key) if lines else ()
     last = receipts[-1] if receipts else None
