@@ -134,8 +134,11 @@ class Application:
         """None when the tuple is in place; else how the device's turn ended."""
         device = self.wanted.site.device(changed.device)
         observed = self.seen.observations[changed.device]
-        if device is None or not isinstance(observed, Observed):
-            raise AssertionError(f"{changed.device} has changes and was not observed")
+        if device is None:
+            raise AssertionError(f"{changed.device} has changes and is not in the site")
+        if not isinstance(observed, Observed):
+            detail = f"drivers: not begun: {observed.reason}: {observed.detail}"
+            return Pending(device=device.name, detail=detail, hint=observed.hint)
         self.journal.touched(self._run, device.name, transaction=None, now=stamp())
         around = Surroundings(
             transport=self.transport,

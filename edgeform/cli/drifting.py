@@ -1,9 +1,7 @@
-"""What `drift` does beside looking: checks on a sample, metrics, messages, schedules, kept findings."""
+"""What `drift` does beside looking: checks on a sample, metrics, messages, kept findings."""
 
 import hashlib
 import os
-import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +15,12 @@ from edgeform.apply.device import DeviceClient, Refusal, shown
 from edgeform.cli.asking import Missed, Roll, ask_each, tell
 from edgeform.cli.checking import ask_checks
 from edgeform.cli.device_keys import pinned_key
-from edgeform.cli.workspace import Workspace
 from edgeform.domain.observed import DriftFound
 from edgeform.domain.site import Device
 from edgeform.drift.compare import Compared, Word
 from edgeform.drift.metrics import textfile
 from edgeform.drift.notify import Delivery, Webhook, deliver, is_news, message, webhook
-from edgeform.drift.schedule import cron_line, systemd_units
-from edgeform.emit.ci_files import Service, drift_job
-from edgeform.errors import Corrupt, NotTrusted, OutsideFailed, UsageError
+from edgeform.errors import Corrupt, NotTrusted, UsageError
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
 from edgeform.secrets.references import parse_reference
@@ -73,19 +68,25 @@ def telling(file: Path | None, wanted: Sequence[str], resolver: Resolver) -> Tel
     return Telling(textfile=file, webhooks=tuple(hooks))
 
 
-def tell_others(outputs: Telling, site: str, found: Sequence[Compared]) -> list[int]:
-    """Write the metrics, send the messages; the exit codes of what did not work."""
-    codes: list[int] = []
-    if outputs.textfile is not None:
-        _replace(outputs.textfile, textfile(site, found, finished_s=time.time()))
-    if not is_news(found):
-        return codes
-    for hook in outputs.webhooks:
+def tell_others(outputs: Telling, site: str, found: Sequence[Compared]) -> None:
+    """Send the messages, then write the metrics, which say how many were not taken.
+
+    A webhook that fails is said and changes no exit code: what was found on devices matters more, and a code
+    that hid it would be read by the very people whom the message did not reach.
+    """
+    untold = 0
+    for hook in outputs.webhooks if is_news(found) else ():
         delivery: Delivery = deliver(hook, message(hook.form, site, found))
         if delivery.failure:
-            click.echo(f"webhook {hook.form} on {delivery.host}: {delivery.failure}", err=True)
-            codes.append(OutsideFailed.exit_code)
-    return codes
+            untold += 1
+            click.echo(
+                f"webhook {hook.form} on {delivery.host}: {delivery.failure};"
+                " nobody was told there, the findings stand",
+                err=True,
+            )
+    if outputs.textfile is not None:
+        text = textfile(site, found, finished_s=time.time(), untold=untold)
+        _replace(outputs.textfile, text)
 
 
 def _replace(file: Path, content: str) -> None:
@@ -206,45 +207,3 @@ def _proven_kept(roll: Roll, device: str, answer: Sequence[Any]) -> tuple[list[F
     if kept and key is None:
         click.echo(f"{device}: no key is pinned, so signatures were not judged", err=True)
     return ([] if codes else [one.finding for one in kept]), codes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """What was asked of `drift schedule`."""
-
-    kind: str
-    at: str
-    out: Path | None
-    on_device: bool
-    more: tuple[str, ...]
-
-
-def write_schedule(wanted: Schedule, workspace: Workspace | None, prefix: str) -> None:
-    """The units, the line or the job, on standard output or in the folder that `--out` names."""
-    if wanted.kind in ("github", "gitlab"):
-        click.echo(drift_job(Service(wanted.kind)), nl=False)
-        return
-    if wanted.on_device:
-        command: tuple[str, ...] = (f"{prefix}/bin/edgeform-device", "drift", "--keep")
-        folder, name = "/", "on-device"
-        if prefix != "/var/lib/edgeform":
-            command = (command[0], "--prefix", prefix, *command[1:])
-    else:
-        if workspace is None:
-            raise UsageError("Name the site's folder.")
-        site = workspace.site_dir.resolve()
-        program = shutil.which("edgeform") or str(Path(sys.executable).with_name("edgeform"))
-        command = (program, "drift", str(site), *wanted.more)
-        folder, name = str(site), site.name
-    if wanted.kind == "cron":
-        click.echo(cron_line(command, name=name, folder=folder, at=wanted.at), nl=False)
-        return
-    units = systemd_units(command, name=name, folder=folder, at=wanted.at)
-    if wanted.out is None:
-        for unit in units:
-            click.echo(f"# {unit.name}\n{unit.content}")
-        return
-    wanted.out.mkdir(parents=True, exist_ok=True)
-    for unit in units:
-        (wanted.out / unit.name).write_text(unit.content)
-        click.echo(wanted.out / unit.name)

@@ -65,6 +65,10 @@ class Workspace:
         self.ensure_state_dir()
         return Journal(self.state_dir / "journal.db")
 
+    def journal_to_read(self) -> Journal:
+        """The journal that is there, for verbs that only look."""
+        return Journal(self.state_dir / "journal.db", may_write=False)
+
     def ensure_state_dir(self) -> Path:
         """`.edgeform/`, closed to others and unknown to Git."""
         self.state_dir.mkdir(mode=0o700, exist_ok=True)

@@ -36,6 +36,8 @@ def compile_deployments(
     Raises:
         Stale: the site or the lock is no longer what the plan was made from.
     """
+    if site.name != plan.site:
+        raise Stale(f"The plan is for the site {plan.site!r:.80}; this one is {site.name!r}.")
     if site.digest != plan.spec_digest:
         raise Stale(
             f"The plan was made from spec {short(plan.spec_digest)};"
