@@ -22,9 +22,10 @@ class RuntimeSilent(DeviceError):
 
 
 class RuntimeRefused(DeviceError):
-    """The runtime answered that it cannot do what it was asked."""
+    """The runtime answered that it cannot do what it was asked; `reason` is its own word for why."""
 
     code = "runtime_refused"
+    reason = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ class Control:
         if header.get("ok") is not True:
             error = header.get("error")
             detail = error.get("summary", "") if isinstance(error, dict) else repr(error)
-            raise RuntimeRefused("the runtime refused {!r}".format(request.get("op")), str(detail))
+            refused = RuntimeRefused(
+                "the runtime refused {!r}".format(request.get("op")), str(detail)
+            )
+            refused.reason = str(error.get("code", "")) if isinstance(error, dict) else ""
+            raise refused
         return header, content
 
     def peer_pid(self) -> int:

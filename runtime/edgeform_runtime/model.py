@@ -17,6 +17,7 @@ from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
 from edgeform_runtime.engines.quantised import to_integers, to_reals
 from edgeform_runtime.errors import FrameError, InferenceFailed, ModelRefused, PipelineInvalid
+from edgeform_runtime.metrics import resident_bytes
 from edgeform_runtime.pipeline import Stages, stages_of
 from edgeform_runtime.quota import allowed_threads
 from edgeform_runtime.stages.contract import Postprocessor, Seen
@@ -60,10 +61,29 @@ class LoadedModel:
         self._is_single = stages.engine.threads == 1
         self.typical_s = float("inf")
         """Moving average of the engine's wall time."""
+        self.grown_bytes = 0
+        """By how much this process grew when the model was opened and warmed up."""
+        self._content = file.content_digest
 
     @property
     def variant(self) -> str:
         return self.file.model_ref
+
+    def to_json(self) -> Dict[str, Any]:
+        """What a slot holds, as `state` tells it."""
+        return {
+            "generation": self.file.generation,
+            "generation_digest": self.file.generation_digest,
+            "model_ref": self.file.model_ref,
+            "content": self._content,
+            "grown_bytes": self.grown_bytes,
+            "effective": self.session.effective().to_json(),
+        }
+
+    @property
+    def content(self) -> str:
+        """The digest of what the pipeline file says, but for the generation's name."""
+        return self._content
 
     def acquire(self) -> None:
         """Count one more user; called by `Slots.using` only, under its lock."""
@@ -116,11 +136,14 @@ class LoadedModel:
 
     def warm(self, runs: int) -> Tuple[float, ...]:
         """Seconds of each of that many runs on zeros."""
+        before = resident_bytes()
         feeds = {
             spec.name: np.zeros([max(1, extent) for extent in spec.shape], spec.dtype)
             for spec in self.session.inputs
         }
-        return tuple(self.infer(feeds).wall_s for _ in range(runs))
+        seconds = tuple(self.infer(feeds).wall_s for _ in range(runs))
+        self.grown_bytes += max(0, resident_bytes() - before)
+        return seconds
 
     def close(self) -> None:
         with self._running:
@@ -136,6 +159,8 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     stages = stages_of(file.stages)
     tree = inside(prefix, file.model_tree, "model_tree")
     engine = engine_of(file.engine)
+    # From here on: the engine's own libraries are there once, however many models are.
+    before = resident_bytes()
     session = engine.open(
         _entry(tree, engine.extensions),
         EngineConfig(
@@ -148,7 +173,9 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     preparation = preparation_of(stages, tree)
     _check_edge(preparation, session)
     postprocessor = postprocessor_of(stages, tree, session.outputs)
-    return LoadedModel(file, stages, engine, session, postprocessor, preparation)
+    loaded = LoadedModel(file, stages, engine, session, postprocessor, preparation)
+    loaded.grown_bytes = max(0, resident_bytes() - before)
+    return loaded
 
 
 def inside(prefix: str, path: str, what: str) -> str:

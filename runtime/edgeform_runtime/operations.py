@@ -89,6 +89,7 @@ class Operations:
             "frames": dict(self._metrics.frames()),
             "effective": None,
             "last_error": self._status.last_error,
+            "slots": self._slots.to_json(),
         }
         if self._slots.has(LIVE):
             with self._slots.using(LIVE) as model:
@@ -107,6 +108,9 @@ class Operations:
             file = read_pipeline(self._prefix, path)
             with self._slots.using(LIVE) as live:
                 _check_swappable(live, file)
+            self._slots.free(
+                CANDIDATE, FREE_S
+            )  # first: there may be room for one more, not for two
             loaded = models.load(self._prefix, file)
             _check_stages(live, loaded)
             self._slots.put(CANDIDATE, loaded, FREE_S)
@@ -114,6 +118,7 @@ class Operations:
         return {
             "slot": CANDIDATE,
             "model_ref": file.model_ref,
+            "content": loaded.content,
             "effective": loaded.session.effective().to_json(),
         }, []
 
@@ -161,9 +166,11 @@ class Operations:
         return answer
 
     def _swap(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
-        _done(Fields(header, "swap"), body)
+        fields = Fields(header, "swap")
+        slot, content = fields.text("slot", CANDIDATE), fields.text("content", "")
+        _done(fields, body)
         with self._changing:
-            live = self._slots.swap(FREE_S)
+            live = self._slots.swap(slot, content, FREE_S)
         log("info", "swapped", model_ref=live.file.model_ref, generation=live.file.generation)
         return {"model_ref": live.file.model_ref, "generation": live.file.generation}, []
 
@@ -259,7 +266,7 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    for name in ("capture", "infer", "actions", "reports", "serving", "vocabulary"):
+    for name in ("capture", "infer", "actions", "reports", "serving", "engine", "vocabulary"):
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()
             raise NeedsRestart(f"another {name} stage needs a new process")
