@@ -14,7 +14,7 @@ from edgeform_device.errors import DeviceError
 from edgeform_device.found import Found, failures, named
 from edgeform_device.models import CANDIDATE, LIVE, PREVIOUS, Held
 from edgeform_device.ports import Environment
-from edgeform_device.subject import Subject
+from edgeform_device.subject import Previous, Subject
 from edgeform_device.wording import shown_bytes
 from edgeform_wire import takeover
 from edgeform_wire.generation import Generation, PipelineUse
@@ -51,7 +51,8 @@ def gate(
         if why:
             results.append(_stops(name, why, measured))
             continue
-        found = _judged(env, use, number, has_shadow=name in seen_bytes)
+        old = _required(before, name) if before is not None else None
+        found = _judged(env, use, number, old, has_shadow=name in seen_bytes)
         results.extend(found.results)
         if found.problem:
             free_candidates(env, after)
@@ -85,7 +86,7 @@ def take_over(
 def give_back(
     env: Environment, failed: Optional[Generation], before: Generation, number: int
 ) -> Tuple[str, ...]:
-    """Swap the committed models back; the pipelines that serve them, proven by their goldens, without a start."""
+    """Swap the committed models back; the pipelines that serve them again, proven by their goldens."""
     if failed is None:
         return ()
     done = []
@@ -108,6 +109,15 @@ def strangers(env: Environment, content: Generation, number: int) -> Tuple[str, 
         if held is not None and not held.holds(LIVE, _content(content, use.name, number)):
             found.append(use.name)
     return tuple(sorted(found))
+
+
+def before_of(
+    env: Environment, old: Optional[PipelineUse], held: Optional[Held]
+) -> Optional[Previous]:
+    """The generation before as it serves now; None where it does not."""
+    if old is None or held is None:
+        return None
+    return Previous(env.layout.socket(old.name), env.layout.tree(old.model), held.pid)
 
 
 def free_candidates(env: Environment, content: Generation) -> None:
@@ -165,7 +175,9 @@ def _needed_bytes(
     return max(int(scaled), 2 * new_size + (0 if grown else UNKNOWN_MODEL_BYTES))
 
 
-def _judged(env: Environment, use: PipelineUse, number: int, *, has_shadow: bool) -> Found:
+def _judged(
+    env: Environment, use: PipelineUse, number: int, old: Optional[PipelineUse], *, has_shadow: bool
+) -> Found:
     try:
         env.models.load(use.name, number)
     except RuntimeRefused as exc:
@@ -179,7 +191,9 @@ def _judged(env: Environment, use: PipelineUse, number: int, *, has_shadow: bool
             Found((_stops(use.name, said, {}),)) if has_shadow else Found((), f"Candidate: {said}")
         )
     held = env.models.held(use.name)
-    subject = _subject(env, use, CANDIDATE, held, number)
+    subject = replace(
+        _subject(env, use, CANDIDATE, held, number), previous=before_of(env, old, held)
+    )
     results = tuple(named("candidate", r) for r in env.checks.run(subject))
     problem = "" if env.checks.is_acceptable(results) else f"Candidate: {failures(results)}"
     return Found(results, problem)

@@ -3,7 +3,7 @@
 Each gives a value that says how it went; none of them decides.
 """
 
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional
 
 from edgeform_device import generations, hotswap
 from edgeform_device.found import Found, failures, named
@@ -40,7 +40,7 @@ def shadow_gate(
         if available < needed + SHADOW_HEADROOM_BYTES:
             results.append(_skipped(name, needed, available))
             continue
-        found = _judge_shadow(env, use, number)
+        found = _judge_shadow(env, use, number, before)
         results.extend(found.results)
         grown.update(found.grown_bytes)
         if found.problem:
@@ -136,7 +136,12 @@ def pipeline(content: Generation, name: str) -> PipelineUse:
     return next(use for use in content.pipelines if use.name == name)
 
 
-def _judge_shadow(env: Environment, use: PipelineUse, number: int) -> Found:
+def _judge_shadow(
+    env: Environment, use: PipelineUse, number: int, before: Optional[Generation]
+) -> Found:
+    old = (
+        None if before is None else next((u for u in before.pipelines if u.name == use.name), None)
+    )
     try:
         pid = env.services.start_shadow(number, use)
         problem = _await_shadow(env, use.name)
@@ -148,6 +153,7 @@ def _judge_shadow(env: Environment, use: PipelineUse, number: int) -> Found:
             socket_path=env.layout.socket(use.name, is_shadow=True),
             pid=pid,
             generation=number,
+            previous=hotswap.before_of(env, old, env.models.held(use.name)),
         )
         results = tuple(named("shadow", r) for r in env.checks.run(subject))
         held = env.models.held(use.name, is_shadow=True)

@@ -137,24 +137,26 @@ class Operations:
         level = fields.choice("level", ("tensor", "encoded"))
         answer: Header = {}
         with self._slots.using(slot) as model:
+            shown: Mapping[str, Array] = {}
             if level == "tensor":
                 seen = Seen(feeds=tensors_of(fields, body))
                 fields.done()
             else:
+                shows_inputs = fields.boolean("shows_inputs", default=False)
                 fields.done()
                 seen = model.look(body)
+                shown = seen.feeds if shows_inputs else {}
             inferred = self._count(model, seen.feeds)
             if level == "encoded":
                 answer["result"], problem = _result_or_problem(model, inferred, seen)
                 if problem:
                     answer["result_error"] = problem
-        outputs = list(inferred.outputs.items())
-        answer["outputs"] = [
-            {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
-            for name, array in outputs
-        ]
+        answer["outputs"] = _descriptions(inferred.outputs)
+        if shown:
+            answer["inputs"] = _descriptions(shown)
         answer["wall_s"], answer["cpu_s"] = inferred.wall_s, inferred.cpu_s
-        return answer, [to_bytes(array) for _, array in outputs]
+        arrays = (*inferred.outputs.values(), *shown.values())
+        return answer, [to_bytes(array) for array in arrays]
 
     def _count(self, model: LoadedModel, feeds: Mapping[str, Array]) -> Answer:
         try:
@@ -220,6 +222,13 @@ def tensors_of(fields: Fields, body: bytes) -> Dict[str, Array]:
     if at != len(view):
         raise RequestError(f"the body has {len(view)} bytes, its tensors take {at}")
     return found
+
+
+def _descriptions(arrays: Mapping[str, Array]) -> List[Dict[str, Any]]:
+    return [
+        {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+        for name, array in arrays.items()
+    ]
 
 
 def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:

@@ -242,6 +242,8 @@ class FakeModels:
         self.world.services.calls.append(("swap", name))
 
     def free(self, name, slot):
+        if self.held(name) is None:
+            return False
         self.memory[name].pop(slot, None)
         return True
 
