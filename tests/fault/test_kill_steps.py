@@ -21,7 +21,16 @@ COMMIT_STEPS = [
 RECOVERY_STEPS = ["revert", "repoint", "restore", "verify", "quarantine", "receipt", "end"]
 REVERT_STEPS = ["await_confirm", *RECOVERY_STEPS]
 # In every run the steps around a switch; all of them in test-all.
-TELLING = {"candidate_end", "txn", "switch", "services_end", "decide", "commit", "repoint", "quarantine"}
+TELLING = {
+    "candidate_end",
+    "txn",
+    "switch",
+    "services_end",
+    "decide",
+    "commit",
+    "repoint",
+    "quarantine",
+}
 QUIET_RECOVERY = {"repoint"}
 
 
