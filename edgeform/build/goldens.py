@@ -19,7 +19,7 @@ from pathlib import Path
 from edgeform.build.failure import BuildFailed, ModelUnusable
 from edgeform_device.control import Control, Inference, RawTensor, RuntimeRefused, RuntimeSilent
 from edgeform_device.goldens import check_goldens, load_tensor
-from edgeform_device.subject import PASS, Subject
+from edgeform_device.subject import FAIL, Subject
 from edgeform_wire import golden
 from edgeform_wire.errors import WireError
 from edgeform_wire.generation import PipelineUse
@@ -144,7 +144,7 @@ def _judge(subject: Subject) -> None:
     with Control(subject.socket_path) as control:
         results, _ = check_goldens(control, subject)
     for result in results:
-        if result.verdict != PASS:
+        if result.verdict == FAIL:
             raise ModelUnusable(
                 f"The model does not pass its own goldens: {result.detail}.",
                 address=subject.model_tree,

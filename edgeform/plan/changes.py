@@ -230,9 +230,12 @@ class InstallModel(Cost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceModel(Cost):
+    """`swaps`: the pipelines that use it take it over as they run, and stand still where memory is short."""
+
     name: str
     before: Ref
     after: Ref
+    swaps: bool = False
 
     @property
     def address(self) -> str:
@@ -265,10 +268,15 @@ class AddPipeline(Cost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePipeline(Cost):
-    """`fields` may be empty: then only the model or the runtime beneath it is another one."""
+    """`fields` may be empty: then only the model or the runtime beneath it is another one.
+
+    Args:
+        swaps: the running pipeline takes it over; it stands still where memory is short.
+    """
 
     name: str
     fields: tuple[FieldChange, ...]
+    swaps: bool = False
 
     @property
     def address(self) -> str:
@@ -343,6 +351,12 @@ def downtime_s(changes: Iterable[Change]) -> float | None:
             return None
         longest = max(longest, change.downtime_s)
     return longest
+
+
+def swaps_all(changes: Iterable[Change]) -> bool:
+    """Whether whatever stands still does so only where memory has no room for two models."""
+    stopping = [change for change in changes if change.downtime_s]
+    return bool(stopping) and all(getattr(change, "swaps", False) for change in stopping)
 
 
 def worst_undo(changes: Iterable[Change]) -> Undoing:

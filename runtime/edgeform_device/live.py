@@ -11,6 +11,7 @@ from edgeform_device.identity import Identity
 from edgeform_device.launch import DetachedLauncher, SystemdLauncher
 from edgeform_device.layout import Layout
 from edgeform_device.locks import FileLocks
+from edgeform_device.models import RuntimeModels
 from edgeform_device.ports import Environment, Launcher, Verdict
 from edgeform_device.preparation import Prepare
 from edgeform_device.selfupdate import ToolSlot
@@ -40,6 +41,7 @@ def live_environment(session: Session) -> Environment:
         clock=boot,
         locks=FileLocks(layout),
         services=services_of(session, who),
+        models=RuntimeModels(layout, who.root),
         preparation=Prepare(disk, layout, who),
         checks=RealChecks(layout),
         receipts=ReceiptLog(disk, layout, who, boot),

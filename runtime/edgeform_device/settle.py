@@ -6,7 +6,7 @@ itself, the guard, or recovery at boot. The decided file is removed last, so it 
 
 from typing import Dict, List, Optional, Set, Tuple
 
-from edgeform_device import generations
+from edgeform_device import generations, hotswap
 from edgeform_device.decide import decide_by_rename
 from edgeform_device.errors import Corrupt, DeviceError, NeedsHands
 from edgeform_device.health import Health
@@ -53,6 +53,9 @@ def finish_commit(env: Environment, txn: Txn) -> Outcome:
     raise_floors(state, generations.read(env.disk, env.layout, txn.to_generation))
     env.disk.remove(env.layout.needs_hands)
     outcome = _report(env, txn, journal, ("committed", ""))
+    # Said already: memory that waits for a frame in flight keeps nobody waiting.
+    journal.begin("free")
+    hotswap.free_previous(env, generations.read(env.disk, env.layout, txn.to_generation))
     _clear(env)
     return outcome
 
@@ -67,7 +70,8 @@ def finish_revert(env: Environment, txn: Txn) -> Outcome:
     point_to(env, None if committed is None else committed.generation)
     journal.begin("restore")
     before, failed = _manifests(env, committed, txn)
-    trouble = _restore(env, before, failed)
+    number = 0 if committed is None else committed.generation
+    trouble = _restore(env, before, failed, number)
     journal.begin("verify")
     unhealthy = await_healthy(env, before)
     journal.begin("quarantine")
@@ -181,7 +185,7 @@ def _manifests(
 
 
 def _restore(
-    env: Environment, before: Optional[Generation], failed: Optional[Generation]
+    env: Environment, before: Optional[Generation], failed: Optional[Generation], number: int
 ) -> Tuple[str, ...]:
     """Run the old pipelines again, each attempt for itself; what could not be done."""
     wanted = () if before is None else tuple(sorted(use.name for use in before.pipelines))
@@ -195,7 +199,8 @@ def _restore(
         again = wanted if failed is None else generations.changed(failed, before)
         try:
             env.services.define(before)
-            env.services.restart(again)
+            back = hotswap.give_back(env, failed, before, number)
+            env.services.restart(tuple(n for n in again if n not in back))
             env.services.start(wanted)
         except DeviceError as exc:
             trouble.append(exc.summary)
@@ -298,6 +303,9 @@ def close_abandoned(env: Environment) -> Optional[Outcome]:
     if any((state.txn(), state.committing(), state.reverting())):
         return None
     env.services.sweep_shadows()
+    committed = state.committed()
+    if committed is not None:
+        hotswap.free_candidates(env, generations.read(env.disk, env.layout, committed.generation))
     order = state.order()
     if order is None:
         env.disk.remove(env.layout.lease)

@@ -6,10 +6,12 @@ only ways out are `txn.commit` and `txn.revert`; a process that dies leaves the 
 
 import os
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
-from edgeform_device import decide, generations, guard, recovery, settle, steps
+from edgeform_device import decide, generations, guard, hotswap, recovery, settle, steps
+from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError, Held, Locked, NeedsHands, Refused, RolledBack, Stale
+from edgeform_device.found import Found
 from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome, prune
 from edgeform_device.ports import TRANSACTION_LOCK, Environment
 from edgeform_device.records import Committed, Lease, Order, State, Txn
@@ -116,6 +118,11 @@ class _Run:
             self._journal.note_checks("shadow_end", found.results)
             if found.problem:
                 return self._fail_shadow(target, found)
+            self._journal.begin("candidate")
+            found = self._candidates(before, target, found.grown_bytes)
+            self._journal.note_checks("candidate_end", found.results)
+            if found.problem:
+                return self._fail_shadow(target, found)
             self._journal.begin("txn")
             txn = self._txn(target)
             decide.record(self._env, txn)
@@ -127,6 +134,14 @@ class _Run:
                 return _Trial(self._env, txn).turn_back(_disk_error(exc).summary)
             return self._refuse(_disk_error(exc), target)
         return _Trial(self._env, txn).switch()
+
+    def _candidates(
+        self, before: Optional[Generation], target: Target, seen_bytes: Dict[str, int]
+    ) -> Found:
+        """Judge what can be swapped in the running pipelines; a reboot ends those in any case."""
+        if target.policy.reboot_required:
+            return Found()
+        return hotswap.gate(self._env, before, target.content, target.number, seen_bytes)
 
     def _take_lease(self) -> None:
         clock = self._env.clock
@@ -233,11 +248,13 @@ class _Run:
 
     def _refuse(self, error: DeviceError, target: Optional[Target]) -> Outcome:
         """Nothing was switched: say why, and leave the old generation as it is."""
+        if target is not None:
+            hotswap.free_candidates(self._env, target.content)
         result = "held" if isinstance(error, Held) else "refused"
         reason = " ".join(part for part in (error.summary, error.detail) if part)
         return self._end((result, reason), target)
 
-    def _fail_shadow(self, target: Target, found: steps.Found) -> Outcome:
+    def _fail_shadow(self, target: Target, found: Found) -> Outcome:
         self._journal.begin("quarantine")
         settle.hold(
             self._env,
@@ -306,10 +323,11 @@ class _Trial:
         before = self._before()
         after = generations.read(env.disk, env.layout, self._txn.to_generation)
         self._journal.begin("services")
-        problem = steps.switch_services(env, before, after)
+        found = steps.switch_services(env, before, after, self._txn.to_generation)
+        self._journal.note_checks("services_end", found.results)
         self._raise_if_decided()
-        if problem:
-            return problem
+        if found.problem:
+            return found.problem
         self._journal.begin("checks")
         found = steps.live_checks(env, before, after, self._txn.to_generation)
         self._journal.note_checks("checks_end", found.results)

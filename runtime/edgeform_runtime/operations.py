@@ -89,6 +89,7 @@ class Operations:
             "frames": dict(self._metrics.frames()),
             "effective": None,
             "last_error": self._status.last_error,
+            "slots": self._slots.to_json(),
         }
         if self._slots.has(LIVE):
             with self._slots.using(LIVE) as model:
@@ -107,6 +108,9 @@ class Operations:
             file = read_pipeline(self._prefix, path)
             with self._slots.using(LIVE) as live:
                 _check_swappable(live, file)
+            self._slots.free(
+                CANDIDATE, FREE_S
+            )  # first: there may be room for one more, not for two
             loaded = models.load(self._prefix, file)
             _check_stages(live, loaded)
             self._slots.put(CANDIDATE, loaded, FREE_S)
@@ -114,6 +118,7 @@ class Operations:
         return {
             "slot": CANDIDATE,
             "model_ref": file.model_ref,
+            "content": loaded.content,
             "effective": loaded.session.effective().to_json(),
         }, []
 
@@ -132,24 +137,26 @@ class Operations:
         level = fields.choice("level", ("tensor", "encoded"))
         answer: Header = {}
         with self._slots.using(slot) as model:
+            shown: Mapping[str, Array] = {}
             if level == "tensor":
                 seen = Seen(feeds=tensors_of(fields, body))
                 fields.done()
             else:
+                shows_inputs = fields.boolean("shows_inputs", default=False)
                 fields.done()
                 seen = model.look(body)
+                shown = seen.feeds if shows_inputs else {}
             inferred = self._count(model, seen.feeds)
             if level == "encoded":
                 answer["result"], problem = _result_or_problem(model, inferred, seen)
                 if problem:
                     answer["result_error"] = problem
-        outputs = list(inferred.outputs.items())
-        answer["outputs"] = [
-            {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
-            for name, array in outputs
-        ]
+        answer["outputs"] = _descriptions(inferred.outputs)
+        if shown:
+            answer["inputs"] = _descriptions(shown)
         answer["wall_s"], answer["cpu_s"] = inferred.wall_s, inferred.cpu_s
-        return answer, [to_bytes(array) for _, array in outputs]
+        arrays = (*inferred.outputs.values(), *shown.values())
+        return answer, [to_bytes(array) for array in arrays]
 
     def _count(self, model: LoadedModel, feeds: Mapping[str, Array]) -> Answer:
         try:
@@ -161,9 +168,11 @@ class Operations:
         return answer
 
     def _swap(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
-        _done(Fields(header, "swap"), body)
+        fields = Fields(header, "swap")
+        slot, content = fields.text("slot", CANDIDATE), fields.text("content", "")
+        _done(fields, body)
         with self._changing:
-            live = self._slots.swap(FREE_S)
+            live = self._slots.swap(slot, content, FREE_S)
         log("info", "swapped", model_ref=live.file.model_ref, generation=live.file.generation)
         return {"model_ref": live.file.model_ref, "generation": live.file.generation}, []
 
@@ -215,6 +224,13 @@ def tensors_of(fields: Fields, body: bytes) -> Dict[str, Array]:
     return found
 
 
+def _descriptions(arrays: Mapping[str, Array]) -> List[Dict[str, Any]]:
+    return [
+        {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+        for name, array in arrays.items()
+    ]
+
+
 def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:
     fields = Fields(value, what)
     found = (
@@ -259,7 +275,7 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    for name in ("capture", "infer", "actions", "reports", "serving", "vocabulary"):
+    for name in ("capture", "infer", "actions", "reports", "serving", "engine", "vocabulary"):
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()
             raise NeedsRestart(f"another {name} stage needs a new process")

@@ -7,6 +7,7 @@ import pytest
 from support.socket_runtime import SocketRuntime
 
 from edgeform_device import checks
+from edgeform_device.figures import Watch
 from edgeform_device.subject import Subject
 from edgeform_wire import golden
 from edgeform_wire.generation import PipelineUse
@@ -119,7 +120,7 @@ def judged(tmp_path, model_tree):
         stages = {"runtime": {"threads": 1, "precision": "f32", "provider": None}}
         use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", stages, wanted, {})
         subject = Subject(use, str(model_tree), str(path), os.getpid(), generation=7)
-        found = checks.run_checks(subject, pause=lambda s: None)
+        found = checks.run_checks(subject, Watch(pause=lambda s: None))
         return {r.name: r for r in found}, checks.is_acceptable(found)
 
     yield judge
@@ -206,7 +207,7 @@ def test_an_answer_that_changes_from_call_to_call_is_no_function(judged):
 
     results, acceptable = judged(Drifting(), golden=True)
     assert not acceptable
-    assert "repeated" in results["golden"].detail
+    assert "repeated" in results["repeat"].detail
 
 
 def test_a_silent_socket_fails_the_service_check(tmp_path, model_tree):

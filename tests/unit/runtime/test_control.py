@@ -34,6 +34,15 @@ def reference(case, role="fp32"):
 
 def test_state_says_everything_the_interface_promises(daemon):
     state = daemon.state()
+    slot = state.pop("slots")["live"]
+    assert slot.pop("grown_bytes") > 0
+    assert slot == {
+        "generation": 1,
+        "generation_digest": a_pipeline_file().generation_digest,
+        "model_ref": "digits@1.0.0/f32",
+        "content": a_pipeline_file().content_digest,
+        "effective": state["effective"],
+    }
     assert state == {
         "ok": True,
         "pid": daemon.process.pid,
