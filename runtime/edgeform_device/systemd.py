@@ -88,6 +88,7 @@ class SystemdServices:
         unit = shadow_unit(use.name)
         properties = (
             hardening(self._layout, self._user)
+            + (f"ReadWritePaths=-{self._layout.results(use.name)}",)
             + limits(use)
             + credentials(self._disk, self._layout, use)
         )

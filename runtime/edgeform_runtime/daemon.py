@@ -22,6 +22,7 @@ from edgeform_runtime.operations import Operations, Status, read_pipeline
 from edgeform_runtime.secrets import secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Place
+from edgeform_runtime.witness import Witness, witness_of
 from edgeform_runtime.workers import Workers
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Daemon:
         self._status = Status()
         self._stop = threading.Event()
         self._workers: Optional[Workers] = None
+        self._witness: Optional[Witness] = None
         self._http: Optional[HttpServer] = None
         self._routes: Optional[Routes] = None
 
@@ -101,28 +103,32 @@ class Daemon:
         live = model.load(prefix, file)
         live.warm(WARM_RUNS)
         self._slots.put(LIVE, live, 0.0)
+        place = Place(
+            prefix=prefix,
+            pipeline=file_name,
+            site=file.site,
+            device=file.device,
+            secrets=secrets,
+            generation=file.generation,
+            model_ref=file.model_ref,
+            generation_digest=file.generation_digest,
+            metrics=metrics,
+        )
+        self._witness = operations.witness = witness_of(live.stages, place, metrics)
         self._workers = Workers(
             stages=live.stages,
-            place=Place(
-                prefix=prefix,
-                pipeline=file_name,
-                site=file.site,
-                device=file.device,
-                secrets=secrets,
-                generation=file.generation,
-                model_ref=file.model_ref,
-                generation_digest=file.generation_digest,
-                metrics=metrics,
-            ),
+            place=place,
             acts=not self._arguments.is_shadow,
             slots=self._slots,
             metrics=metrics,
+            witness=self._witness,
             on_error=self._error,
             on_failed=self._worker_failed,
         )
         if not self._arguments.is_shadow:
             self._serve_http(live, metrics, self._workers)
             operations.workers = self._workers
+            self._witness.start()
             self._workers.start()
         metrics.before_render(lambda: self._gauges(metrics))
         self._status.phase = "ready"
@@ -194,6 +200,8 @@ class Daemon:
             self._routes.close()
         if self._workers is not None and not self._arguments.is_shadow:
             self._workers.stop(2.0)
+        if self._witness is not None:
+            self._witness.close()
         control.close()
 
     def _error(self, sentence: str) -> None:

@@ -40,6 +40,19 @@ def media_of(capture: Mapping[str, object]) -> str:
     return _CAPTURES.get(kind) or str(capture.get("payload", _PAYLOADS.get(kind, PICTURE)))
 
 
+def mask_problem(media: str, masks: Sequence[str]) -> str:
+    """Why a mask (regions, channels, text) cannot be laid over such input; empty if all can."""
+    for name in masks:
+        wanted = _MASKS[name]
+        if media != wanted:
+            return f"mask.{name} is for {_MASKED[wanted]}, and the capture gives {media}"
+    return ""
+
+
+_MASKS = {"regions": PICTURE, "channels": SERIES, "text": TEXT}
+_MASKED = {PICTURE: "pictures", SERIES: "series", TEXT: "text"}
+
+
 def problem(
     capture: Mapping[str, object], steps: Sequence[Mapping[str, object]], postprocess: str
 ) -> Tuple[int, str]:
