@@ -1,7 +1,7 @@
 """Capture files on this device: listed, made, read in pieces, removed. They leave it only when a person asks.
 
-The folder belongs to the user that runs the pipeline, and this tool may be root: links are never followed, and
-nothing is read that is not a plain file with a capture's name and beginning.
+The folder belongs to the user that runs the pipeline, and this tool may be root: links are never followed,
+and nothing is read that is not a plain file with a capture's name and beginning.
 """
 
 import base64

@@ -63,7 +63,7 @@ def _pipeline(session: Session, name: str) -> Dict[str, Any]:
 
 
 def machine(root: str) -> Dict[str, Any]:
-    """The hottest zone, the load of a minute and the memory that is left; None where the kernel says nothing."""
+    """The hottest zone, the load of a minute, the memory that is left; None where the kernel is silent."""
     return {
         "temperature_c": _temperature_c(root),
         "load_1m": _load(root),

@@ -19,7 +19,7 @@ from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.notify import Notifier
 from edgeform_runtime.operations import Operations, Status, read_pipeline
-from edgeform_runtime.secrets import secrets_of
+from edgeform_runtime.secrets import Secrets, secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Place
 from edgeform_runtime.witness import Witness, witness_of
@@ -35,6 +35,7 @@ DRAIN_EXTRA_S = 3.0
 TICK_S = 1.0
 WARM_RUNS = 2
 HTTP_MODE = 0o660
+MIN_TOKEN_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Daemon:
             on_failed=self._worker_failed,
         )
         if not self._arguments.is_shadow:
-            self._serve_http(live, metrics, self._workers)
+            self._serve_http(live, metrics, self._workers, secrets)
             operations.workers = self._workers
             self._witness.start()
             self._workers.start()
@@ -134,15 +135,18 @@ class Daemon:
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
 
-    def _serve_http(self, live: model.LoadedModel, metrics: Metrics, workers: Workers) -> None:
+    def _serve_http(
+        self, live: model.LoadedModel, metrics: Metrics, workers: Workers, secrets: Secrets
+    ) -> None:
         # asyncio costs 50 ms of start-up, which a shadow in the middle of a transaction need not pay.
-        from edgeform_runtime.httpd import HttpServer  # noqa: PLC0415 - see above
+        from edgeform_runtime.httpd import HttpServer, Listening  # noqa: PLC0415 - see above
         from edgeform_runtime.server import Routes  # noqa: PLC0415 - see above
 
-        listening = [sockets.listen(self._http_path(), HTTP_MODE, backlog=64)]
+        listening = [Listening(sockets.listen(self._http_path(), HTTP_MODE, backlog=64))]
         serving = live.stages.serving
         if serving.port:
-            listening.append(_listen_tcp(serving.address, serving.port))
+            token = None if serving.token is None else _token(secrets.value(serving.token))
+            listening.append(Listening(_listen_tcp(serving.address, serving.port), token))
         self._routes = Routes(
             slots=self._slots, status=self._status, metrics=metrics, workers=workers
         )
@@ -243,6 +247,18 @@ def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:
         "provider": effective.provider,
         "precision": effective.precision,
     }
+
+
+def _token(value: bytes) -> bytes:
+    """The token as clients send it; a file that ends with a line break is meant without it.
+
+    Raises:
+        PipelineInvalid: empty, or too short to keep anybody out.
+    """
+    found = value.strip()
+    if len(found) < MIN_TOKEN_BYTES:
+        raise PipelineInvalid(f"the serving token has less than {MIN_TOKEN_BYTES} bytes")
+    return found
 
 
 def _listen_tcp(address: str, port: int) -> socket.socket:
