@@ -21,6 +21,7 @@ from edgeform_runtime.errors import (
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.model import Answer, LoadedModel
+from edgeform_runtime.recording.recorder import tensor_digest
 from edgeform_runtime.slots import CANDIDATE, LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Seen
 from edgeform_runtime.witness import Witness
@@ -181,8 +182,10 @@ class Operations:
         fields.done()
         with self._slots.using(slot) as model:
             steps = model.file.stages.get("preprocess", [])
+            seen = model.look(body)
             return {
-                "features": features_of(model.look(body).feeds),
+                "features": features_of(seen.feeds),
+                "tensor_digest": tensor_digest(seen),
                 "preprocess_digest": canonical.digest_of(steps),
             }, []
 

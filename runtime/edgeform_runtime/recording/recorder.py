@@ -115,7 +115,7 @@ class Recorder:
             source=taken.source,
             captured_at=round(taken.captured_at, 6),
             is_masked=bool(self._stage.mask),
-            tensor_digest=_tensor_digest(seen),
+            tensor_digest=tensor_digest(seen),
             result=result,
             infer_s=round(answer.wall_s, 6),
             content=content,
@@ -275,7 +275,8 @@ def _digest_of_tree(path: str) -> Optional[str]:
         return None
 
 
-def _tensor_digest(seen: Seen) -> str:
+def tensor_digest(seen: Seen) -> str:
+    """Of what the model was given: tells a change in preprocessing from one in the engine."""
     hasher = hashlib.sha256()
     for array in seen.feeds.values():
         hasher.update(to_bytes(array))
