@@ -73,14 +73,15 @@ def _goal(name: str, wanted: str, measured: float, is_met: Any) -> dict[str, Any
 
 def markdown(found: dict[str, Any]) -> str:
     machine = found["machine"]
+    peers = ", ".join(machine["peers"].values())
     lines = [
         "# bench-inference",
         "",
         (
             f"{found['date']}, `{found['command']}`: {machine['cpu']}, {machine['cores']} cores,"
-            f" {machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}, Python {machine['python']},"
-            f" onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, {machine['peers']['mlserver']},"
-            f" {machine['peers']['kserve']}. Load before {machine['load_before']:.1f}, after {machine['load_after']:.1f}:"
+            f" {machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}, Python"
+            f" {machine['python']}, onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']},"
+            f" {peers}. Load before {machine['load_before']:.1f}, after {machine['load_after']:.1f}:"
             " what is far above the number of cores was measured beside other work."
         ),
         "",
