@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeform.domain.names import ModelName, PipelineName
+from edgeform.domain.recording import Recording
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import Capture
@@ -35,10 +36,15 @@ class Infer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """The pipeline's HTTP server; a port of 0 means the unix socket only."""
+    """The pipeline's HTTP server; a port of 0 means the unix socket only.
+
+    Args:
+        token: name of the secret that requests over TCP must bring; needed beyond loopback.
+    """
 
     address: str = "127.0.0.1"
     port: int = 0
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,7 @@ class Pipeline:
     actions: tuple[Action, ...] = ()
     report: tuple[Report, ...] = ()
     serving: Serving = field(default_factory=Serving)
+    recording: Recording | None = None
     checks: Checks = field(default_factory=Checks)
     limits: Limits = field(default_factory=Limits)
     secrets: tuple[str, ...] = ()

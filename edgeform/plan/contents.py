@@ -4,12 +4,13 @@ The key names are the frozen ones of docs/reference/interfaces.md.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
 from edgeform.domain.pipeline import Checks, Infer, Json, Limits, Pipeline, Serving, operator_json
+from edgeform.domain.recording import Recording, Region
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.capture import Capture
 from edgeform.domain.stages.postprocess import Postprocess
@@ -70,7 +71,7 @@ class PipelineWriter:
     def stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
         """The six stages, the server and the engine's settings, as the pipeline file holds them."""
         once = self._once
-        return {
+        found = {
             "capture": once(pipeline.capture, _operator),
             "preprocess": [once(part, _operator) for part in pipeline.preprocess],
             "infer": once(pipeline.infer, _infer),
@@ -80,6 +81,9 @@ class PipelineWriter:
             "serving": once(pipeline.serving, _serving),
             "runtime": once(runtime, _runtime),
         }
+        if pipeline.recording is not None:
+            found["recording"] = once(pipeline.recording, _recording)
+        return found
 
     def _once(self, part: T, write: Callable[[T], Any]) -> Any:
         known = self._written.get(id(part))
@@ -112,7 +116,18 @@ def _runtime(runtime: RuntimeChoice) -> dict[str, Any]:
 
 
 def _serving(serving: Serving) -> dict[str, Any]:
-    return {"address": serving.address, "port": serving.port}
+    found: dict[str, Any] = {"address": serving.address, "port": serving.port}
+    return found if serving.token is None else found | {"token": serving.token}
+
+
+def _recording(recording: Recording) -> dict[str, Any]:
+    found = {f.name: getattr(recording, f.name) for f in fields(recording) if f.name != "mask"}
+    mask = {
+        name: [asdict(item) if isinstance(item, Region) else item for item in given]
+        for name in recording.mask.names
+        if (given := getattr(recording.mask, name))
+    }
+    return {name: value for name, value in found.items() if value is not None} | {"mask": mask}
 
 
 def _checks(checks: Checks) -> dict[str, Any]:

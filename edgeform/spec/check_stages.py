@@ -29,6 +29,8 @@ def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
         elif isinstance(action, MqttPublish):
             yield from _unnamed(pipeline, (*where, "broker"), _secrets(action.broker))
     yield from _of_capture(pipeline)
+    yield from _of_recording(pipeline)
+    yield from _of_serving(pipeline)
     for number, report in enumerate(pipeline.report):
         broker = getattr(report, "broker", None)
         if isinstance(broker, Broker):
@@ -51,6 +53,34 @@ def _of_capture(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
     elif isinstance(pipeline.capture, VideoStream):
         named = {"password_secret": pipeline.capture.password_secret}
         yield from _unnamed(pipeline, ("capture", "video_stream"), named)
+
+
+def _of_recording(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    recording = pipeline.recording
+    if recording is None:
+        return
+    if recording.when is not None:
+        try:
+            parse(recording.when, VOCABULARIES[pipeline.postprocess.kind])
+        except RuleError as exc:
+            yield ef.BAD_RULE, ("recording", "when"), str(exc), ""
+    media = edges.media_of(operator_json(pipeline.capture))
+    for name in recording.mask.names:
+        sentence = edges.mask_problem(media, (name,))
+        if sentence:
+            yield ef.MASK_DOES_NOT_FIT, ("recording", "mask", name), f"{sentence}.", ""
+
+
+def _of_serving(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    serving = pipeline.serving
+    yield from _unnamed(pipeline, ("serving",), {"token": serving.token})
+    if serving.port and serving.token is None and not edges.is_loopback(serving.address):
+        detail = (
+            f"Anybody who reaches {serving.address}:{serving.port} could run inferences and read"
+            " the metrics."
+        )
+        hint = "serving: {token: NAME}, with NAME in `secrets`; or address: 127.0.0.1"
+        yield ef.OPEN_WITHOUT_TOKEN, ("serving", "address"), detail, hint
 
 
 def _secrets(broker: Broker) -> dict[str, str | None]:

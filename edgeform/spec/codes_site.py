@@ -194,6 +194,22 @@ SECRET_NOT_LISTED = Code(
     cause="A new broker or webhook, and `secrets` was not extended.",
     example="secrets: []     # add the name of the secret",
 )
+MASK_DOES_NOT_FIT = Code(
+    code="EF2032",
+    summary="Mask does not fit the input",
+    text="`regions` black out parts of pictures, `channels` of series, `text` of text. A mask that cannot"
+    " be laid over what the pipeline captures would cover nothing.",
+    cause="The capture gives something else, or the mask was copied from another pipeline.",
+    example="recording: {mask: {channels: [2]}}     # the capture gives pictures: regions",
+)
+OPEN_WITHOUT_TOKEN = Code(
+    code="EF2033",
+    summary="Server open without a token",
+    text="A server that other machines reach must ask for a token. On its unix socket and on loopback it"
+    " need not.",
+    cause="`serving.address` was opened, and nothing says who may use it.",
+    example="serving: {address: 0.0.0.0, port: 8000, token: oip_token}\nsecrets: [oip_token]",
+)
 ALL = (
     NO_PROVIDER,
     NO_SITE,
@@ -220,4 +236,6 @@ ALL = (
     STAGES_DO_NOT_FIT,
     BAD_RULE,
     SECRET_NOT_LISTED,
+    MASK_DOES_NOT_FIT,
+    OPEN_WITHOUT_TOKEN,
 )

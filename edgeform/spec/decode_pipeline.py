@@ -26,7 +26,7 @@ from edgeform.spec.fields import (
     texts,
 )
 from edgeform.spec.nodes import Block
-from edgeform.spec.operators import action, capture, postprocess, preprocess, report
+from edgeform.spec.operators import action, capture, postprocess, preprocess, recording, report
 
 T = TypeVar("T")
 
@@ -74,6 +74,7 @@ class PipelineDecoder:
             actions=tuple(self._once(item, _action) for item in blocks(spec, "action")),
             report=tuple(self._once(item, _report) for item in blocks(spec, "report")),
             serving=self._once(block(spec, "serving"), _serving),
+            recording=recording.recording(spec),
             checks=self._once(block(spec, "checks"), _checks),
             limits=self._once(block(spec, "limits"), _limits),
             secrets=texts(spec, "secrets"),
@@ -107,7 +108,9 @@ def _limits(spec: Mapping) -> Limits:
 
 def _serving(spec: Mapping) -> Serving:
     return Serving(
-        address=text_or(spec, "address", Serving().address), port=integer_or(spec, "port", 0)
+        address=text_or(spec, "address", Serving().address),
+        port=integer_or(spec, "port", 0),
+        token=text(spec, "token"),
     )
 
 

@@ -3,7 +3,7 @@
 import os
 from typing import Tuple
 
-from edgeform_device import checks, clock, receipts, signing
+from edgeform_device import captures, checks, clock, receipts, signing
 from edgeform_device.backend import services_of
 from edgeform_device.boottime import BootClock
 from edgeform_device.durable import Disk
@@ -59,7 +59,16 @@ class RealChecks:
     def run(self, subject: Subject) -> Tuple[CheckResult, ...]:
         free = os.statvfs(self._layout.prefix)
         measured = Subject(**dict(vars(subject), free_disk_bytes=free.f_bavail * free.f_frsize))
-        return checks.run_checks(measured)
+        found = checks.run_checks(measured)
+        if not checks.is_acceptable(found):
+            captures.on_failure(
+                self._layout,
+                subject.use.name,
+                subject.socket_path,
+                "gate_failure",
+                checks.first_failure(found),
+            )
+        return found
 
     def is_acceptable(self, results: Tuple[CheckResult, ...]) -> bool:
         return checks.is_acceptable(results)

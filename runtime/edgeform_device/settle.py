@@ -6,7 +6,7 @@ itself, the guard, or recovery at boot. The decided file is removed last, so it 
 
 from typing import Dict, List, Optional, Set, Tuple
 
-from edgeform_device import generations, hotswap
+from edgeform_device import captures, generations, hotswap
 from edgeform_device.decide import decide_by_rename
 from edgeform_device.errors import Corrupt, DeviceError, NeedsHands
 from edgeform_device.health import Health
@@ -71,6 +71,7 @@ def finish_revert(env: Environment, txn: Txn) -> Outcome:
     journal.begin("restore")
     before, failed = _manifests(env, committed, txn)
     number = 0 if committed is None else committed.generation
+    _remember(env, before, failed, reason)
     trouble = _restore(env, before, failed, number)
     journal.begin("verify")
     unhealthy = await_healthy(env, before)
@@ -182,6 +183,14 @@ def _manifests(
         # The failed generation may be damaged or gone; going back must not depend on it.
         failed = None
     return before, failed
+
+
+def _remember(
+    env: Environment, before: Optional[Generation], failed: Optional[Generation], reason: str
+) -> None:
+    """Have what is about to be stopped keep the frames that it saw, where the spec says so."""
+    for name in () if failed is None else generations.changed(before, failed):
+        captures.on_failure(env.layout, name, env.layout.socket(name), "rollback", reason)
 
 
 def _restore(

@@ -87,9 +87,10 @@ class SystemdServices:
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unit = shadow_unit(use.name)
         properties = (
-            hardening(self._layout, self._user)
-            + limits(use)
-            + credentials(self._disk, self._layout, use)
+            *hardening(self._layout, self._user),
+            f"ReadWritePaths=-{self._layout.results(use.name)}",
+            *limits(use),
+            *credentials(self._disk, self._layout, use),
         )
         command.run(
             (

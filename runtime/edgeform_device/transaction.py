@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Dict, Optional, Tuple
 
 from edgeform_device import decide, generations, guard, hotswap, recovery, settle, steps
-from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError, Held, Locked, NeedsHands, Refused, RolledBack, Stale
 from edgeform_device.found import Found
 from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome, prune

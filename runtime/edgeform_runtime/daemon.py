@@ -19,9 +19,10 @@ from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.notify import Notifier
 from edgeform_runtime.operations import Operations, Status, read_pipeline
-from edgeform_runtime.secrets import secrets_of
+from edgeform_runtime.secrets import Secrets, secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Place
+from edgeform_runtime.witness import Witness, witness_of
 from edgeform_runtime.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ DRAIN_EXTRA_S = 3.0
 TICK_S = 1.0
 WARM_RUNS = 2
 HTTP_MODE = 0o660
+MIN_TOKEN_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Daemon:
         self._status = Status()
         self._stop = threading.Event()
         self._workers: Optional[Workers] = None
+        self._witness: Optional[Witness] = None
         self._http: Optional[HttpServer] = None
         self._routes: Optional[Routes] = None
 
@@ -101,42 +104,49 @@ class Daemon:
         live = model.load(prefix, file)
         live.warm(WARM_RUNS)
         self._slots.put(LIVE, live, 0.0)
+        place = Place(
+            prefix=prefix,
+            pipeline=file_name,
+            site=file.site,
+            device=file.device,
+            secrets=secrets,
+            generation=file.generation,
+            model_ref=file.model_ref,
+            generation_digest=file.generation_digest,
+            metrics=metrics,
+        )
+        self._witness = operations.witness = witness_of(live.stages, place, metrics)
         self._workers = Workers(
             stages=live.stages,
-            place=Place(
-                prefix=prefix,
-                pipeline=file_name,
-                site=file.site,
-                device=file.device,
-                secrets=secrets,
-                generation=file.generation,
-                model_ref=file.model_ref,
-                generation_digest=file.generation_digest,
-                metrics=metrics,
-            ),
+            place=place,
             acts=not self._arguments.is_shadow,
             slots=self._slots,
             metrics=metrics,
+            witness=self._witness,
             on_error=self._error,
             on_failed=self._worker_failed,
         )
         if not self._arguments.is_shadow:
-            self._serve_http(live, metrics, self._workers)
+            self._serve_http(live, metrics, self._workers, secrets)
             operations.workers = self._workers
+            self._witness.start()
             self._workers.start()
         metrics.before_render(lambda: self._gauges(metrics))
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
 
-    def _serve_http(self, live: model.LoadedModel, metrics: Metrics, workers: Workers) -> None:
+    def _serve_http(
+        self, live: model.LoadedModel, metrics: Metrics, workers: Workers, secrets: Secrets
+    ) -> None:
         # asyncio costs 50 ms of start-up, which a shadow in the middle of a transaction need not pay.
-        from edgeform_runtime.httpd import HttpServer  # noqa: PLC0415 - see above
+        from edgeform_runtime.httpd import HttpServer, Listening  # noqa: PLC0415 - see above
         from edgeform_runtime.server import Routes  # noqa: PLC0415 - see above
 
-        listening = [sockets.listen(self._http_path(), HTTP_MODE, backlog=64)]
+        listening = [Listening(sockets.listen(self._http_path(), HTTP_MODE, backlog=64))]
         serving = live.stages.serving
         if serving.port:
-            listening.append(_listen_tcp(serving.address, serving.port))
+            token = None if serving.token is None else _token(secrets.value(serving.token))
+            listening.append(Listening(_listen_tcp(serving.address, serving.port), token))
         self._routes = Routes(
             slots=self._slots, status=self._status, metrics=metrics, workers=workers
         )
@@ -194,6 +204,8 @@ class Daemon:
             self._routes.close()
         if self._workers is not None and not self._arguments.is_shadow:
             self._workers.stop(2.0)
+        if self._witness is not None:
+            self._witness.close()
         control.close()
 
     def _error(self, sentence: str) -> None:
@@ -235,6 +247,18 @@ def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:
         "provider": effective.provider,
         "precision": effective.precision,
     }
+
+
+def _token(value: bytes) -> bytes:
+    """The token as clients send it; a file that ends with a line break is meant without it.
+
+    Raises:
+        PipelineInvalid: empty, or too short to keep anybody out.
+    """
+    found = value.strip()
+    if len(found) < MIN_TOKEN_BYTES:
+        raise PipelineInvalid(f"the serving token has less than {MIN_TOKEN_BYTES} bytes")
+    return found
 
 
 def _listen_tcp(address: str, port: int) -> socket.socket:

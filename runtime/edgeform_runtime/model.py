@@ -13,6 +13,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 
 from edgeform_runtime.arrays import Array
+from edgeform_runtime.drift import reference_in
 from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
 from edgeform_runtime.engines.quantised import to_integers, to_reals
@@ -23,7 +24,9 @@ from edgeform_runtime.quota import allowed_threads
 from edgeform_runtime.stages.contract import Postprocessor, Seen
 from edgeform_runtime.stages.postprocessors import postprocessor_of
 from edgeform_runtime.stages.preparation import Preparation, preparation_of
+from edgeform_wire import canonical
 from edgeform_wire.pipeline import PipelineFile
+from edgeform_wire.reference import Reference
 
 AVERAGE_WEIGHT = 0.25
 
@@ -48,7 +51,9 @@ class LoadedModel:
         session: Session,
         postprocessor: Postprocessor,
         preparation: Preparation,
+        reference: Optional[Reference] = None,
     ) -> None:
+        self.reference = reference
         self.preparation = preparation
         self.file = file
         self.stages = stages
@@ -174,7 +179,8 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     preparation = preparation_of(stages, tree)
     _check_edge(preparation, session)
     postprocessor = postprocessor_of(stages, tree, session.outputs)
-    loaded = LoadedModel(file, stages, engine, session, postprocessor, preparation)
+    reference = reference_in(tree, canonical.digest_of(file.stages.get("preprocess", [])))
+    loaded = LoadedModel(file, stages, engine, session, postprocessor, preparation, reference)
     loaded.grown_bytes = max(0, resident_bytes() - before)
     return loaded
 

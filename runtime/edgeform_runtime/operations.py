@@ -1,13 +1,17 @@
-"""What the control socket's operations do: state, load, warm, infer, swap, drain, free."""
+"""What the control socket's operations do: state, load, warm, infer, swap, drain, free, and what
+is kept and counted: dump, features, figures.
+"""
 
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from edgeform_runtime import model as models
 from edgeform_runtime.arrays import DTYPES, Array, from_bytes, size_bytes, to_bytes
 from edgeform_runtime.control import Header, Operation
+from edgeform_runtime.drift import features_of
 from edgeform_runtime.errors import (
     NeedsRestart,
     PipelineInvalid,
@@ -15,12 +19,16 @@ from edgeform_runtime.errors import (
     RuntimeFault,
 )
 from edgeform_runtime.logs import log
-from edgeform_runtime.metrics import Metrics
+from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.model import Answer, LoadedModel
+from edgeform_runtime.recording.recorder import tensor_digest
 from edgeform_runtime.slots import CANDIDATE, LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Seen
+from edgeform_runtime.witness import Witness
 from edgeform_runtime.workers import Workers
+from edgeform_wire import canonical
 from edgeform_wire import pipeline as pipeline_file
+from edgeform_wire.capture import REASONS
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 
@@ -67,6 +75,7 @@ class Operations:
         self._metrics = metrics
         self._changing = threading.Lock()
         self.workers: Optional[Workers] = None
+        self.witness: Optional[Witness] = None
 
     def table(self) -> Mapping[str, Operation]:
         return {
@@ -77,6 +86,9 @@ class Operations:
             "swap": self._swap,
             "drain": self._drain,
             "free": self._free,
+            "dump": self._dump,
+            "features": self._features,
+            "figures": self._figures,
         }
 
     def _state(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
@@ -151,12 +163,50 @@ class Operations:
                 answer["result"], problem = _result_or_problem(model, inferred, seen)
                 if problem:
                     answer["result_error"] = problem
+                elif self.witness is not None:
+                    self.witness.answered(model, body, seen, inferred, answer["result"])
         answer["outputs"] = _descriptions(inferred.outputs)
         if shown:
             answer["inputs"] = _descriptions(shown)
         answer["wall_s"], answer["cpu_s"] = inferred.wall_s, inferred.cpu_s
         arrays = (*inferred.outputs.values(), *shown.values())
         return answer, [to_bytes(array) for array in arrays]
+
+    def _dump(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
+        """Make a capture file of the frames that are kept; an empty name where the spec wants none."""
+        fields = Fields(header, "dump")
+        reason = fields.choice("reason", REASONS)
+        detail = fields.text("detail", "")
+        _done(fields, body)
+        if self.witness is None or self.witness.recorder is None:
+            raise RequestError("this pipeline records nothing: its spec has no `recording`")
+        return dict(vars(self.witness.recorder.dump(reason, detail))), []
+
+    def _features(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
+        """What drift is told by, of one encoded input: for the reference of a build."""
+        fields = Fields(header, "features")
+        slot = fields.text("slot")
+        fields.done()
+        with self._slots.using(slot) as model:
+            steps = model.file.stages.get("preprocess", [])
+            seen = model.look(body)
+            return {
+                "features": features_of(seen.feeds),
+                "tensor_digest": tensor_digest(seen),
+                "preprocess_digest": canonical.digest_of(steps),
+            }, []
+
+    def _figures(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
+        """What a person who watches wants to see, and what it costs to count anyhow."""
+        _done(Fields(header, "figures"), body)
+        answer, _ = self._state({}, b"")
+        drift = None if self.witness is None else self.witness.drift.latest()
+        answer["monotonic_s"] = round(time.monotonic(), 6)
+        answer["recent"] = self._metrics.recent.figures()
+        answer["drift"] = None if drift is None else drift.to_json()
+        answer["resident_bytes"] = resident_bytes()
+        answer["dropped"] = self._metrics.dropped.by("reason")
+        return answer, []
 
     def _count(self, model: LoadedModel, feeds: Mapping[str, Array]) -> Answer:
         try:
@@ -275,7 +325,8 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    for name in ("capture", "infer", "actions", "reports", "serving", "engine", "vocabulary"):
+    parts = ("capture", "infer", "actions", "reports", "serving", "engine", "recording", "vocabulary")
+    for name in parts:
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()
             raise NeedsRestart(f"another {name} stage needs a new process")

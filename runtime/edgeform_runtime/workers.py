@@ -23,6 +23,7 @@ from edgeform_runtime.stages.contract import Notices, Place, Reporter, Sink
 from edgeform_runtime.stages.reporters import reporter_of
 from edgeform_runtime.stages.sinks import delivery_of, sink_of
 from edgeform_runtime.stages.sources import is_lazy, is_pushed, source_of
+from edgeform_runtime.witness import Witness
 
 POLL_S = 0.5
 ACT_QUEUE = 2
@@ -55,11 +56,13 @@ class Workers:
         acts: bool,
         slots: Slots,
         metrics: Metrics,
+        witness: Witness,
         on_error: Callable[[str], None],
         on_failed: Callable[[str], None],
     ) -> None:
         self._stages, self._place = stages, place
         self._slots, self._metrics = slots, metrics
+        self._witness = witness
         self._on_error, self._on_failed = on_error, on_failed
         self._stop_capture = threading.Event()
         self._stopped = threading.Event()
@@ -265,7 +268,9 @@ class Workers:
                 raise
             self._metrics.requests.add(variant=variant, source="capture", outcome="ok")
             generation = model.file.generation
-        ended = time.monotonic()
+            ended = time.monotonic()
+            self._witness.saw(model, frame, seen, answer, result)
+        self._metrics.recent.add(answer.wall_s, ended - frame.captured)
         observe(max(0.0, ended - preprocessed - answer.wall_s), stage="postprocess")
         seconds = {
             "queue": started - frame.captured,

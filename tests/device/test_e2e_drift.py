@@ -93,7 +93,7 @@ def test_a_taken_port_turns_back_at_once_and_is_tried_again_when_released(site):
     site.want("one", "better", port=8099)
     done = site.apply("-l", "one")
     assert done.exit_code == 5, done.text
-    assert "cannot serve at 0.0.0.0:8099: another program" in done.out, done.text
+    assert "cannot serve at 127.0.0.1:8099: another program" in done.out, done.text
     assert done.seconds < 90, done.text  # the deadline of the transaction: it did not wait for that
     site.assert_serving("one", generation=before.current)
     site.on("one", "systemctl", "stop", "squatter")

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
 from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_runtime.pipeline.recording import Recording, recording
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
@@ -23,6 +24,8 @@ class Stages:
     reports: Tuple[report.Report, ...]
     serving: settings.Serving
     engine: settings.EngineSettings
+    recording: Optional[Recording]
+    """What is kept of recent frames; None keeps nothing."""
     vocabulary: Vocabulary
     """What rules may say of this pipeline's results."""
 
@@ -51,11 +54,16 @@ def _stages(value: Dict[str, Any]) -> Stages:
         reports=_operators(fields, "report", report.OPERATORS),
         serving=settings.serving(fields.object("serving", default={})),
         engine=settings.engine(fields.object("runtime", default={})),
+        recording=recording(
+            fields.object("recording", default={}) or None, edges.media_of(value["capture"])
+        ),
         vocabulary=VOCABULARIES[str(chosen["kind"])],
     )
     fields.done()
     for number, stage in enumerate(found.actions):
         _check_rule(f"stages.action[{number}].when", stage.trigger.when, found.vocabulary)
+    if found.recording is not None:
+        _check_rule("stages.recording.when", found.recording.when, found.vocabulary)
     _check_edges(value)
     return found
 

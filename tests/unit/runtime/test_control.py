@@ -281,7 +281,10 @@ def test_a_wrong_infer_request_is_refused_and_the_connection_stays(shared, field
 def test_unknown_operations_name_those_there_are(shared):
     with shared.control() as control:
         answer, _ = control.raw({"op": "reboot"})
-        assert "drain, free, infer, load, state, swap, warm" in answer["error"]["summary"]
+        assert (
+            "drain, dump, features, figures, free, infer, load, state, swap, warm"
+            in answer["error"]["summary"]
+        )
         answer, _ = control.raw({})
         assert answer["error"]["code"] == "unknown_op"
 

@@ -114,6 +114,7 @@ class RemoteReporter:
         if self._place.metrics is not None:
             frames = self._place.metrics.frames()
             found.update(failed=frames["failed"], dropped=frames["dropped"])
+            found.update(drift=self._place.metrics.drift())
         return found
 
     def _carry(self) -> None:
