@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from edgeform.domain.registries import BasicLogin, Login, OciRef, TokenLogin
 from edgeform.errors import Corrupt
 from edgeform.registry import semver
-from edgeform.registry.archive import unpacked
+from edgeform.registry.archive import ENDINGS, unpacked
 from edgeform.registry.base import Listing, RegistryFailed, SourceRefused, VersionNotFound
 from edgeform.registry.choose import by_name, is_segment
 from edgeform.registry.credentials import Resolve, basic, hint_of, text_of
@@ -25,6 +25,7 @@ from edgeform.registry.web import LoginRefused, NotThere, Web, origin_of, parsed
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _ACCEPT = f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"
 _TITLES = ("org.opencontainers.image.title", "org.cncf.model.filepath")
+_PACKED = "application/vnd.oci.image.layer.v1.tar+gzip"
 _UNPACK = "io.deis.oras.content.unpack"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _PINNED = re.compile(r"sha256-([0-9a-f]{64})\Z")
@@ -32,6 +33,12 @@ _LINK = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?")
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 MAX_PAGES = 100
 MAX_COMPARED = 256
+
+
+def _is_folder(layer: dict[str, Any], title: str) -> bool:
+    """Folders are pushed as archives: oras says so by a note, its Python library by the media type alone."""
+    is_packed = layer.get("mediaType") == _PACKED and not title.endswith(ENDINGS)
+    return is_packed or (layer.get("annotations") or {}).get(_UNPACK) == "true"
 
 
 class OciCatalogue:
@@ -115,7 +122,7 @@ class OciCatalogue:
             size_bytes=size,
             digest=digest,
         )
-        return unpacked(offered, self._spool) if notes.get(_UNPACK) == "true" else (offered,)
+        return unpacked(offered, self._spool) if _is_folder(layer, title) else (offered,)
 
     def _reader(self, source: str, url: str) -> Any:  # a spool.Read
         read = self._web.reader(url)
