@@ -22,6 +22,7 @@ from edgeform.registry.base import (
     fetch,
 )
 
+pytestmark = pytest.mark.timeout(900)
 KINDS = ("directory", "http", "s3", "sagemaker", "mlflow", "mlflow_s3", "oci", "huggingface")
 
 

@@ -241,13 +241,7 @@ def oci(host: str, folder: Path) -> Published:
     import oras.client
 
     client = oras.client.OrasClient(hostname=host, insecure=True, auth_backend="basic")
-    client.login(
-        username=USER,
-        password=PASSWORD,
-        hostname=host,
-        insecure=True,
-        config_path=str(folder / "auth.json"),
-    )
+    client.auth.set_basic_auth(USER, PASSWORD)
     for model, versions in (("digits", VERSIONS), (OTHER, {"0.1.0": FILES})):
         for version, files in versions.items():
             push(client, f"{host}/prod/{model}:{version}", files, folder / model / version)
