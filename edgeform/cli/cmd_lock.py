@@ -9,13 +9,13 @@ from edgeform.cli.building import ShelfBuilder
 from edgeform.cli.cmd_publish import open_artifacts
 from edgeform.cli.options import site_argument
 from edgeform.cli.planning import load_site
+from edgeform.cli.registries import open_registries
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace, find_workspace
 from edgeform.errors import Corrupt, Stale
 from edgeform.events import Note
 from edgeform.lock.lockfile import read, write
 from edgeform.lock.resolve import Renewed, renewed
-from edgeform.registry.open import registries_of
 from edgeform.store.artifacts import Artifacts
 from edgeform_wire.artifact import Artifact
 
@@ -65,7 +65,7 @@ def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:
         builder = ShelfBuilder(artifacts=artifacts, work_dir=built, tell=tell)
         return renewed(
             found,
-            registries_of(found),
+            open_registries(workspace, found),
             builder,
             old,
             update=update,

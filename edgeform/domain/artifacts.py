@@ -66,11 +66,21 @@ class LockedArtifact:
         return dict(self.measures).get(name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class LockedFile:
+    """One file of a locked version, relative to the version's folder."""
+
+    path: str
+    size_bytes: int
+    digest: Digest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedSource:
     """Which version of a model was found when it was asked for, and by which rule.
 
-    `digest` covers every file of the version as the registry had it.
+    `digest` covers every file of the version as the registry had it; `files` names them one by one, and
+    is empty in a lock that an older edgeform wrote.
     """
 
     model: ModelName
@@ -80,6 +90,7 @@ class LockedSource:
     wanted: str
     version: str
     digest: Digest
+    files: tuple[LockedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

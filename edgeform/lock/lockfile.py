@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeform.diagnostics import Diagnostic
-from edgeform.domain.artifacts import Lock, LockedArtifact, LockedSource, VersionRule
+from edgeform.domain.artifacts import Lock, LockedArtifact, LockedFile, LockedSource, VersionRule
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.names import Digest, ModelName
 from edgeform.errors import SpecInvalid
@@ -137,6 +137,15 @@ def _source(item: Fields) -> LockedSource:
         wanted=text_or(item, "wanted", ""),
         version=text_or(item, "version", ""),
         digest=Digest(text_or(item, "digest", "")),
+        files=tuple(_file(file) for file in blocks(item, "files")),
+    )
+
+
+def _file(item: Fields) -> LockedFile:
+    return LockedFile(
+        path=text_or(item, "path", ""),
+        size_bytes=integer_or(item, "size_bytes", 0),
+        digest=Digest(text_or(item, "digest", "")),
     )
 
 
@@ -192,18 +201,7 @@ def _value(
 ) -> Mapping[str, Any]:
     return {
         "schema": SCHEMA,
-        "models": [
-            {
-                "model": s.model,
-                "registry": s.registry,
-                "source": s.source,
-                "rule": str(s.rule),
-                "wanted": s.wanted,
-                "version": s.version,
-                "digest": s.digest,
-            }
-            for s in sources
-        ],
+        "models": [_source_value(s) for s in sources],
         "artifacts": [
             {
                 "digest": a.digest,
@@ -221,6 +219,22 @@ def _value(
             for a in artifacts
         ],
     }
+
+
+def _source_value(source: LockedSource) -> dict[str, Any]:
+    value = {
+        "model": source.model,
+        "registry": source.registry,
+        "source": source.source,
+        "rule": str(source.rule),
+        "wanted": source.wanted,
+        "version": source.version,
+        "digest": source.digest,
+    }
+    if not source.files:
+        return value  # a lock from before files were listed keeps its digest
+    files = [{"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in source.files]
+    return value | {"files": files}
 
 
 def _order(artifact: LockedArtifact) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Protocol
 from edgeform.domain.artifacts import (
     Lock,
     LockedArtifact,
+    LockedFile,
     LockedSource,
     Model,
     Variant,
@@ -20,7 +21,7 @@ from edgeform.domain.artifacts import (
 from edgeform.domain.hardware import HOST_VERSION, HardwareClass
 from edgeform.domain.names import Digest
 from edgeform.domain.site import Site
-from edgeform.errors import UsageError
+from edgeform.errors import Corrupt, UsageError
 from edgeform.lock.lockfile import lock_of
 from edgeform.registry.base import Registry, ResolvedVersion, fetch
 from edgeform.spec.shape import nearest
@@ -115,6 +116,7 @@ def renewed(
     Raises:
         UsageError: an updated model that the site does not have.
         VersionNotFound, SourceRefused, RegistryFailed, Corrupt: see `registry.base`.
+        Corrupt: a locked version that nobody asked to update has other files than were locked.
     """
     update_names = tuple(update)
     wanted = _updates(site, update_names)
@@ -135,6 +137,7 @@ def renewed(
         # A locked version stays: an alias may have moved on since, or may be gone.
         if is_kept and before is not None:
             resolved = registry.resolve(model.source, VersionRule.EXACT, before.version)
+            check_unchanged(before, resolved)
         else:
             resolved = registry.resolve(model.source, model.rule, model.wanted)
         sources.append(_source(model, resolved))
@@ -144,6 +147,33 @@ def renewed(
     drivers = () if driver is None else _drivers(site, old, driver)
     lock = lock_of(sources, _unique((*artifacts, *runtimes, *drivers)))
     return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
+
+
+def check_unchanged(before: LockedSource, now: ResolvedVersion) -> None:
+    """Let a version pass that still is what was locked.
+
+    Raises:
+        Corrupt: its files are others now, although a version never changes.
+    """
+    if now.digest == before.digest:
+        return
+    raise Corrupt(
+        f"{before.source} {before.version} of registry {before.registry} has other files than were"
+        f" locked{_which(before, now)}.",
+        address=f"models.{before.model}",
+        hint="Somebody replaced the files of a version, or stands in for the registry. Find out who; if"
+        f" the new files are right, review them and lock them:\n    edgeform lock --update {before.model}",
+    )
+
+
+def _which(before: LockedSource, now: ResolvedVersion) -> str:
+    if not before.files:
+        return ""
+    was = {f.path: f.digest for f in before.files}
+    found = {f.path: f.digest for f in now.files}
+    differ = sorted(p for p in {*was, *found} if was.get(p) != found.get(p))
+    more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+    return f": {', '.join(differ[:3])}{more}"
 
 
 def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
@@ -189,6 +219,10 @@ def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
         wanted=model.wanted,
         version=resolved.version,
         digest=Digest(resolved.digest),
+        files=tuple(
+            LockedFile(path=f.path, size_bytes=f.size_bytes, digest=Digest(f.digest))
+            for f in resolved.files
+        ),
     )
 
 
@@ -313,6 +347,8 @@ def _changes(old: Lock | None, new: Lock) -> Iterator[str]:
             yield f"{source.model}: {was.version} -> {source.version} ({asked})"
         elif was.digest != source.digest:
             yield f"{source.model}: {source.version} has other files than before"
+        elif not was.files and source.files:
+            yield f"{source.model}: {source.version}, its files listed one by one"
     for gone in before.values():
         yield f"{gone.model}: no longer used"
     known = {a.digest for a in old.artifacts} if old else set()

@@ -166,11 +166,15 @@ def variants(
 def paths(site: Object, site_folder: Path, devices: Sequence[Device]) -> Iterator[Diagnostic]:
     """Folders and files that the site names and that are not there."""
     for number, item in enumerate(fields.blocks(site.spec, "registries")):
-        written = fields.text_or(item, "path", "")
-        if not (site_folder / written).is_dir():
-            source = site.place(("spec", "registries", number, "path"))
-            detail = f"There is no folder {written!r} in the site's folder."
-            yield ef.NO_SUCH_PATH.at(source, detail, address=site.address)
+        for key, what in (("path", "folder"), ("ca_file", "file")):
+            written = fields.text(item, key)
+            if written is None or written.startswith("~"):
+                continue
+            named_path = site_folder / written
+            if not (named_path.is_dir() if what == "folder" else named_path.is_file()):
+                source = site.place(("spec", "registries", number, key))
+                detail = f"There is no {what} {written!r} in the site's folder."
+                yield ef.NO_SUCH_PATH.at(source, detail, address=site.address)
     named = {
         file: device
         for device in reversed(devices)

@@ -178,6 +178,15 @@ STAGES_DO_NOT_FIT = Code(
     example="capture: {audio: {rate_hz: 16000}}\npreprocess: [{resize: ...}]      # no picture\n"
     "preprocess: [{log_mel: {}}, {layout: {order: n1tc}}]",
 )
+REGISTRY_LOGIN = Code(
+    code="EF2024",
+    summary="Registry cannot be asked",
+    text="A registry is asked with a user and a password, with a token, or with a key id and a secret key."
+    " Each is whole or absent, and none is ever sent over plain http to another machine.",
+    cause="Half of a login, two logins, or an http address where https belongs.",
+    example="{kind: mlflow, url: https://mlflow.example.com, user: robot,"
+    " password: {secret: env/MLFLOW_PASSWORD}}",
+)
 BAD_RULE = Code(
     code="EF2030",
     summary="Rule cannot be read",
@@ -234,6 +243,7 @@ ALL = (
     UNFIT_AFTER_MERGE,
     WHICH_ROLLOUT,
     STAGES_DO_NOT_FIT,
+    REGISTRY_LOGIN,
     BAD_RULE,
     SECRET_NOT_LISTED,
     MASK_DOES_NOT_FIT,

@@ -12,14 +12,17 @@ from edgeform.diagnostics import Diagnostic, has_errors
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import SiteName
-from edgeform.domain.site import RegistryRef, Rollout, Site
+from edgeform.domain.registries import RegistryRef
+from edgeform.domain.site import Rollout, Site
 from edgeform.errors import SpecInvalid
 from edgeform.spec import (
     check,
+    check_registries,
     codes_file,
     codes_site,
     decode_device,
     decode_pipeline,
+    decode_registry,
     fields,
     shape,
 )
@@ -128,6 +131,7 @@ def _composed(
         catalog.problems,
         check.references(catalog, site),
         check.duplicates_in_site(site),
+        check_registries.usable(site),
         check.addresses(devices, provenance),
         check.ports(devices, provenance),
         check.providers(devices, provenance),
@@ -160,7 +164,7 @@ def _composed(
 
 
 def _registries(items: Iterable[fields.Mapping], folder: Path) -> tuple[RegistryRef, ...]:
-    return tuple(decode_device.registry(item, folder) for item in items)
+    return tuple(decode_registry.registry(item, folder) for item in items)
 
 
 def _read(folder: Path, report: Report) -> tuple[Reading, ...]:

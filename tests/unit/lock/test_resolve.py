@@ -5,7 +5,7 @@ from support.registry import a_registry, aliases
 from support.spec import a_site, an_object, some_devices
 
 from edgeform.domain.artifacts import VersionRule
-from edgeform.errors import UsageError
+from edgeform.errors import Corrupt, UsageError
 from edgeform.lock.lockfile import read_text, rendered
 from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of
 from edgeform.registry.base import VersionNotFound
@@ -185,6 +185,16 @@ def test_files_that_changed_under_a_version_are_noticed(world):
     (world.registry / "digits" / "1.0.0" / "model.onnx").write_bytes(b"other")
     found = world.renew(site, first.lock, update=["digits"])
     assert found.changes == ("digits: 1.0.0 has other files than before",)
+
+
+def test_a_version_whose_files_changed_is_not_taken_unless_somebody_asks_for_it(world):
+    site = world.site(a_model("{exact: 1.0.0}"), some_devices(PC))
+    first = world.renew(site)
+    assert [f.path for f in first.lock.sources[0].files] == ["model.onnx", "q/model.onnx"]
+    (world.registry / "digits" / "1.0.0" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(Corrupt, match=r"other files than were locked: model\.onnx") as caught:
+        world.renew(site, first.lock, is_here=lambda _: False)
+    assert "edgeform lock --update digits" in caught.value.hint
 
 
 def test_closures_that_cannot_be_made_here_are_kept_or_named(world):
