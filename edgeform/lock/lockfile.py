@@ -154,7 +154,14 @@ def _artifact(item: Fields) -> LockedArtifact:
         engine_version=text_or(item, "engine_version", ""),
         requires=tuple((key, text_or(requires, key, "")) for key in sorted(requires)),
         measures=tuple((key, number_or(measures, key, 0.0)) for key in sorted(measures)),
+        derivation=_digest(item, "derivation"),
+        request=_digest(item, "request"),
     )
+
+
+def _digest(item: Fields, key: str) -> Digest | None:
+    found = text_or(item, key, "")
+    return Digest(found) if found else None
 
 
 def lock_of(sources: Iterable[LockedSource], artifacts: Iterable[LockedArtifact]) -> Lock:
@@ -217,10 +224,17 @@ def _value(
                 "engine_version": a.engine_version,
                 "requires": dict(a.requires),
                 "measures": dict(a.measures),
+                **_built(a),
             }
             for a in artifacts
         ],
     }
+
+
+def _built(artifact: LockedArtifact) -> Mapping[str, str]:
+    """What only a variant has that a recipe built."""
+    named = {"derivation": artifact.derivation, "request": artifact.request}
+    return {key: digest for key, digest in named.items() if digest is not None}
 
 
 def _order(artifact: LockedArtifact) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from edgeform.domain.site import RegistryRef, Rollout, Site
 from edgeform.errors import SpecInvalid
 from edgeform.spec import (
     check,
+    check_builds,
     codes_file,
     codes_site,
     decode_device,
@@ -132,6 +133,7 @@ def _composed(
         check.ports(devices, provenance),
         check.providers(devices, provenance),
         check.variants(devices, models, provenance),
+        check_builds.builds(catalog, folder),
         check.paths(site, folder, devices),
     ]
     if not report.errors:
