@@ -38,7 +38,7 @@ from edgeform_wire import digest as digests
 
 OWN_PACKAGES = ("edgeform_builder", "edgeform_wire")
 SIZES_BYTES = {"onnx": 400 * 10**6}
-"""Unpacked, measured (x86-64, Python 3.11, 2026-11-28) and rounded up: what must be free before it is made."""
+"""Unpacked, measured (x86-64, Python 3.11, 2026-11-28) and rounded up: what must be free first."""
 EVALUATOR_BYTES = 400 * 10**6
 EVALUATED_BY = {"tensorrt": "onnxruntime"}
 """Engines that need hardware: another one reads the same file here, and the device has the last word."""

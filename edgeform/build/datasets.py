@@ -184,8 +184,8 @@ def check_disjoint(calibration: DataSet, evaluation: DataSet) -> None:
     if shared:
         first = ", ".join(f"{mine} = {theirs}" for mine, theirs in shared[:3])
         raise DataSetUnusable(
-            f"{len(shared)} of {len(evaluation.samples)} samples of the evaluation set stand in the calibration"
-            f" set as well ({first}): the gate would praise what was tuned to them.",
+            f"{len(shared)} of {len(evaluation.samples)} samples of the evaluation set stand in the"
+            f" calibration set as well ({first}): the gate would praise what was tuned to them.",
             address=str(evaluation.folder),
             hint=f"Take them out of {calibration.folder}.",
         )

@@ -82,11 +82,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ..
         if before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
-            for name in sorted({*before, *after}):
-                if before.get(name) != after.get(name):
-                    found.append(
-                        f"{words}: {name} {_shown(before.get(name))} -> {_shown(after.get(name))}"
-                    )
+            found += [
+                f"{words}: {name} {_shown(before.get(name))} -> {_shown(after.get(name))}"
+                for name in sorted({*before, *after})
+                if before.get(name) != after.get(name)
+            ]
         else:
             found.append(f"{words}: {_shown(before)} -> {_shown(after)}")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Judging models here: each runs in the packages that a device's closure has, with the pipeline's own stages."""
+"""Judging models here: each runs in the packages of a device's closure, with the pipeline's own stages."""
 
 import json
 import shutil

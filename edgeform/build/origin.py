@@ -1,7 +1,7 @@
 """Where a built variant comes from: an in-toto statement with SLSA v1 provenance, and a CycloneDX 1.6 SBOM.
 
-Both lie in the artifact, `provenance.json` and `sbom.cdx.json`, so that they travel with it and what signs the
-artifact signs them. Neither says when or where: the same build gives the same bytes.
+Both lie in the artifact, `provenance.json` and `sbom.cdx.json`, so that they travel with it and what signs
+the artifact signs them. Neither says when or where: the same build gives the same bytes.
 
 Sources: in-toto Statement v1 and SLSA Build Provenance v1 (slsa.dev/spec/v1.0/provenance); CycloneDX 1.6
 (cyclonedx.org/docs/1.6/json).

@@ -1,4 +1,4 @@
-"""A recipe, step after step: each in its builder's closure, in a folder of its own, what it gives handed on."""
+"""A recipe, step after step: each in its builder's closure and in a folder of its own."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """Goldens of a built variant, out of its evaluation set: what every device must answer before a commit.
 
-Cases at both levels where the set allows it: files as the camera gives them, and tensors. A case is taken only
-where reference and variant agree with room to spare, because a golden on a near tie would fail a good device;
+Cases at both levels where the set allows it: files as the camera gives them, and tensors. A case is taken
+only where reference and variant agree with room to spare, because a golden on a near tie would fail a good device;
 the runtime then answers every case here, and is judged by the device tool's own code.
 """
 
@@ -113,8 +113,8 @@ def chosen(
     ]
     if not clear:
         raise VariantRefused(
-            "No sample of the evaluation set is answered alike and clearly by source and variant, so no golden"
-            " could tell a good device from a bad one.",
+            "No sample of the evaluation set is answered alike and clearly by source and variant, so no"
+            " golden could tell a good device from a bad one.",
             address=str(data.folder),
         )
     encoded = tuple(_spread(data, clear)) if data.level == "encoded" else ()

@@ -254,8 +254,8 @@ def _refused(request: VariantRequest, report: BuildReport) -> VariantRefused:
         f"{request.model} {request.version}, variant {request.variant.name}: nothing that was tried is right"
         " enough.\n" + "\n".join(lines),
         address=f"models.{request.model}.variants.{request.variant.name}.build.gate",
-        hint="Calibrate with more of what the devices see, take another recipe, or say by `gate` how much less"
-        " accuracy is acceptable.",
+        hint="Calibrate with more of what the devices see, take another recipe, or say by `gate` how much"
+        " less accuracy is acceptable.",
     )
     error.report = report
     return error

@@ -22,7 +22,9 @@ from edgeform_wire.artifact import Artifact
 
 
 @dataclass(frozen=True, slots=True)
-class _Sink:
+class StoreSink:
+    """Bytes of artifacts go into a store's objects."""
+
     objects: Objects
 
     def put(self, path: Path, /) -> str:
@@ -48,7 +50,7 @@ class ShelfBuilder:
             accelerators=tuple(request.variant.accelerators),
             entry=request.entry,
             epoch=request.model.epoch,
-            sink=_Sink(self.artifacts.objects),
+            sink=StoreSink(self.artifacts.objects),
             wants_goldens=request.variant.goldens is not None,
         )
         return self._kept(made)
@@ -69,7 +71,9 @@ class ShelfBuilder:
             if not self.artifacts.missing(digest):
                 return self.artifacts.get(digest)
         try:
-            made = build_closure(wanted, _Sink(self.artifacts.objects), self.work_dir, self.tell)
+            made = build_closure(
+                wanted, StoreSink(self.artifacts.objects), self.work_dir, self.tell
+            )
         except ClosureUnavailable as exc:
             self.tell(f"{request.engine} for {request.arch}: {exc.detail}")
             return None

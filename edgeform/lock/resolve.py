@@ -183,7 +183,7 @@ def _locked_variants(
 def _still_built(
     old: Lock | None, model: Model, source: LockedSource
 ) -> tuple[LockedArtifact, ...]:
-    """The built variants of the model that are still what the site asks for; others await `edgeform build`."""
+    """The built variants of the model that are still what the site asks for; others are to be built."""
     asked = {
         variant.name: request_of(variant, variant.build, source.digest)
         for variant in model.variants

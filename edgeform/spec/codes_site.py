@@ -206,8 +206,8 @@ VARIANT_ORIGIN = Code(
 RECIPE = Code(
     code="EF2041",
     summary="Recipe does not fit",
-    text="Each step of a recipe takes the format that the one before it gives, the engine reads what comes out,"
-    " and steps that calibrate have a data set to do it with.",
+    text="Each step of a recipe takes the format that the one before it gives, the engine reads what comes"
+    " out, and steps that calibrate have a data set to do it with.",
     cause="Steps in the wrong order, another engine than the recipe is for, or no `calibration`.",
     example="recipe: [int8]      # needs\ncalibration: data/my-calibration",
 )

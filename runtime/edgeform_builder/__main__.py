@@ -1,5 +1,5 @@
-"""`python -m edgeform_builder FOLDER`: do the job in FOLDER/job.json, and say in FOLDER/result.json what became
-of it. Standard output carries notes, one JSON object a line; standard error is the log.
+"""`python -m edgeform_builder FOLDER`: do the job in FOLDER/job.json, and say in FOLDER/result.json what
+became of it. Standard output carries notes, one JSON object a line; standard error is the log.
 """
 
 import errno
