@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from edgeform.build.failure import BuildFailed, ClosureUnavailable
@@ -260,3 +261,18 @@ def copy_own(package: str, lib: Path) -> None:
                 target = lib / package / Path(directory).relative_to(source) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(Path(directory, name), target)
+
+
+def own_sources(packages: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    """(path, content) of the sources of our own packages as they are installed here, sorted."""
+    return tuple(
+        sorted(entry for package in packages for entry in _sources(files(package), package))
+    )
+
+
+def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            yield from _sources(entry, f"{name}/{entry.name}")
+        elif entry.name.endswith(".py"):
+            yield f"{name}/{entry.name}", entry.read_bytes()

@@ -163,7 +163,14 @@ def _artifact(item: Fields) -> LockedArtifact:
         engine_version=text_or(item, "engine_version", ""),
         requires=tuple((key, text_or(requires, key, "")) for key in sorted(requires)),
         measures=tuple((key, number_or(measures, key, 0.0)) for key in sorted(measures)),
+        derivation=_digest(item, "derivation"),
+        request=_digest(item, "request"),
     )
+
+
+def _digest(item: Fields, key: str) -> Digest | None:
+    found = text_or(item, key, "")
+    return Digest(found) if found else None
 
 
 def lock_of(sources: Iterable[LockedSource], artifacts: Iterable[LockedArtifact]) -> Lock:
@@ -215,6 +222,7 @@ def _value(
                 "engine_version": a.engine_version,
                 "requires": dict(a.requires),
                 "measures": dict(a.measures),
+                **_built(a),
             }
             for a in artifacts
         ],
@@ -235,6 +243,12 @@ def _source_value(source: LockedSource) -> dict[str, Any]:
         return value  # a lock from before files were listed keeps its digest
     files = [{"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in source.files]
     return value | {"files": files}
+
+
+def _built(artifact: LockedArtifact) -> Mapping[str, str]:
+    """What only a variant has that a recipe built."""
+    named = {"derivation": artifact.derivation, "request": artifact.request}
+    return {key: digest for key, digest in named.items() if digest is not None}
 
 
 def _order(artifact: LockedArtifact) -> tuple[str, ...]:

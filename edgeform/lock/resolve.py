@@ -18,6 +18,7 @@ from edgeform.domain.artifacts import (
     Variant,
     VersionRule,
 )
+from edgeform.domain.build_request import request_of
 from edgeform.domain.hardware import HOST_VERSION, HardwareClass
 from edgeform.domain.names import Digest
 from edgeform.domain.site import Site
@@ -131,7 +132,7 @@ def renewed(
             kept = _locked_variants(old, model, before)
             if kept is not None and all(is_here(a.digest) for a in kept):
                 sources.append(before)
-                artifacts += kept
+                artifacts += (*kept, *_still_built(old, model, before))
                 continue
         tell(f"{model.name}: asking registry {model.registry}")
         # A locked version stays: an alias may have moved on since, or may be gone.
@@ -140,8 +141,10 @@ def renewed(
             check_unchanged(before, resolved)
         else:
             resolved = registry.resolve(model.source, model.rule, model.wanted)
-        sources.append(_source(model, resolved))
-        artifacts += _built(model, resolved, registry, builder, work, tell)
+        found = _source(model, resolved)
+        sources.append(found)
+        artifacts += _taken(model, resolved, registry, builder, work, tell)
+        artifacts += _still_built(old, model, found)
     kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
     runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
     drivers = () if driver is None else _drivers(site, old, driver)
@@ -198,16 +201,52 @@ def _same_rule(before: LockedSource, model: Model) -> bool:
 def _locked_variants(
     old: Lock, model: Model, before: LockedSource
 ) -> tuple[LockedArtifact, ...] | None:
-    """What the lock has of every variant of the model; None if one is not in it."""
+    """What the lock has of every variant that is a file of the version; None if one is not in it."""
     locked = {
         a.variant: a
         for a in old.artifacts
         if a.kind == "model" and a.name == model.name and a.version == before.version
     }
-    found = [locked.get(variant.name) for variant in model.variants]
+    found = [locked.get(variant.name) for variant in model.variants if variant.build is None]
     if any(a is None or a.epoch != model.epoch for a in found):
         return None
     return tuple(a for a in found if a is not None)
+
+
+def _still_built(
+    old: Lock | None, model: Model, source: LockedSource
+) -> tuple[LockedArtifact, ...]:
+    """The built variants of the model that are still what the site asks for; others are to be built."""
+    asked = {
+        variant.name: request_of(variant, variant.build, source.digest)
+        for variant in model.variants
+        if variant.build is not None
+    }
+    return tuple(
+        a
+        for a in (old.artifacts if old else ())
+        if a.kind == "model"
+        and (a.name, a.version, a.epoch) == (model.name, source.version, model.epoch)
+        and a.request is not None
+        and a.request == asked.get(a.variant)
+    )
+
+
+def unbuilt(site: Site, lock: Lock) -> tuple[tuple[str, str], ...]:
+    """(model, variant) of everything that `edgeform build` has to make before it can be planned."""
+    digests = {source.model: source for source in lock.sources}
+    found = []
+    for model in site.models:
+        source = digests.get(model.name)
+        if source is None:
+            continue
+        there = {a.variant for a in _still_built(lock, model, source)}
+        found += [
+            (model.name, variant.name)
+            for variant in model.variants
+            if variant.build is not None and variant.name not in there
+        ]
+    return tuple(found)
 
 
 def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
@@ -226,7 +265,7 @@ def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
     )
 
 
-def _built(
+def _taken(
     model: Model,
     resolved: ResolvedVersion,
     registry: Registry,
@@ -234,8 +273,11 @@ def _built(
     work: Path,
     tell: Callable[[str], None],
 ) -> Iterator[LockedArtifact]:
+    files = [variant for variant in model.variants if variant.build is None]
+    if not files:
+        return
     folder = fetch(registry, resolved, work / model.name / resolved.version)
-    for variant in model.variants:
+    for variant in files:
         *parents, entry = variant.file.split("/")
         tell(f"{model.name} {resolved.version}: variant {variant.name}")
         request = ModelRequest(

@@ -25,16 +25,20 @@ def model_not_locked(model: str) -> Diagnostic:
     )
 
 
-def variant_not_built(model: str, version: str, variants: tuple[str, ...]) -> Diagnostic:
+def variant_not_built(
+    model: str, version: str, variants: tuple[str, ...], verb: str = "lock"
+) -> Diagnostic:
+    """`verb` is what makes them: `lock` for files of the version, `build` for recipes."""
     return Diagnostic(
         code="EF2102",
         summary="model variant not built",
         detail=(
             f"Model '{model}' {version} has variants that fit here ({', '.join(variants)}),"
-            " but edgeform.lock names no artifact of them."
+            " but edgeform.lock names no artifact of them"
+            + (" as the site asks for them now." if verb == "build" else ".")
         ),
         address=f"models.{model}",
-        hint="edgeform lock",
+        hint=f"edgeform {verb}",
     )
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant
+from edgeform.domain.build_request import request_of
 from edgeform.domain.hardware import HOST_VERSION, HardwareClass
 from edgeform.plan import problems
 
@@ -35,6 +36,7 @@ class Shelf:
 
     def __init__(self, lock: Lock) -> None:
         self.versions: Mapping[str, str] = dict(lock.versions)
+        self.sources: Mapping[str, str] = {s.model: s.digest for s in lock.sources}
         self._models: dict[tuple[str, str, str], list[LockedArtifact]] = {}
         self._runtimes: dict[str, list[LockedArtifact]] = {}
         for artifact in lock.artifacts:
@@ -105,9 +107,13 @@ def choose_model(
         (rank, variant, artifact)
         for rank, variant in allowed
         for artifact in shelf.models(model.name, version, variant.name)
+        if variant.build is None
+        or artifact.request == request_of(variant, variant.build, shelf.sources[model.name])
     ]
     if allowed and not locked:
-        return problems.variant_not_built(model.name, version, tuple(v.name for _, v in allowed))
+        names = tuple(v.name for _, v in allowed)
+        verb = "build" if all(v.build is not None for _, v in allowed) else "lock"
+        return problems.variant_not_built(model.name, version, names, verb)
     candidates = tuple(
         Candidate(variant=variant, artifact=artifact, rank=rank)
         for rank, variant, artifact in locked

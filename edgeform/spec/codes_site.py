@@ -219,7 +219,26 @@ OPEN_WITHOUT_TOKEN = Code(
     cause="`serving.address` was opened, and nothing says who may use it.",
     example="serving: {address: 0.0.0.0, port: 8000, token: oip_token}\nsecrets: [oip_token]",
 )
+VARIANT_ORIGIN = Code(
+    code="EF2040",
+    summary="Variant without one origin",
+    text="A variant is a file of the model's version, or it is built from one: it has `file` or `build`.",
+    cause="Both keys, or neither, as after merging two branches.",
+    example="- {name: onnx-int8, engine: onnxruntime}      # add one of\n"
+    "  file: model.int8.onnx\n"
+    "  build: {source: model.onnx, recipe: [int8], calibration: data/cal, evaluation: data/eval}",
+)
+RECIPE = Code(
+    code="EF2041",
+    summary="Recipe does not fit",
+    text="Each step of a recipe takes the format that the one before it gives, the engine reads what comes"
+    " out, and steps that calibrate have a data set to do it with.",
+    cause="Steps in the wrong order, another engine than the recipe is for, or no `calibration`.",
+    example="recipe: [int8]      # needs\ncalibration: data/my-calibration",
+)
 ALL = (
+    VARIANT_ORIGIN,
+    RECIPE,
     NO_PROVIDER,
     NO_SITE,
     TWO_SITES,

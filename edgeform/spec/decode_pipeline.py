@@ -11,6 +11,7 @@ from edgeform.domain.stages.capture import Capture
 from edgeform.domain.stages.postprocess import Postprocess
 from edgeform.domain.stages.preprocess import Preprocess
 from edgeform.domain.stages.report import Report
+from edgeform.spec import decode_build
 from edgeform.spec.fields import (
     Mapping,
     block,
@@ -51,6 +52,7 @@ def _variant(spec: Mapping) -> Variant:
         name=text_or(spec, "name", ""),
         engine=text_or(spec, "engine", ""),
         file=text_or(spec, "file", ""),
+        build=decode_build.build(block(spec, "build")) if "build" in spec else None,
         accelerators=texts(block(spec, "when"), "accelerators") or ("*",),
         precision=text_or(spec, "precision", "f32"),
         goldens=text(spec, "goldens"),

@@ -17,6 +17,7 @@ from edgeform.domain.site import Rollout, Site
 from edgeform.errors import SpecInvalid
 from edgeform.spec import (
     check,
+    check_builds,
     check_registries,
     codes_file,
     codes_site,
@@ -136,6 +137,7 @@ def _composed(
         check.ports(devices, provenance),
         check.providers(devices, provenance),
         check.variants(devices, models, provenance),
+        check_builds.builds(catalog, folder),
         check.paths(site, folder, devices),
     ]
     if not report.errors:
