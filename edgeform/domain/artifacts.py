@@ -58,6 +58,8 @@ class LockedArtifact:
     requires: tuple[tuple[str, str], ...] = ()
     measures: tuple[tuple[str, float], ...] = ()
     """Figures from the gate: accuracy, agreement, sqnr_db..."""
+    extras: tuple[str, ...] = ()
+    """Of a runtime: the stage extras that it holds, sorted."""
 
     def required(self, name: str) -> str | None:
         return dict(self.requires).get(name)

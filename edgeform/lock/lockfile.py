@@ -16,7 +16,7 @@ from edgeform.lock import codes
 from edgeform.shipped import shipped
 from edgeform.spec import shape
 from edgeform.spec.fields import Mapping as Fields
-from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or
+from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or, texts
 from edgeform.spec.nodes import Block, SourceFile, place_of
 from edgeform.spec.read import read_bytes
 from edgeform.spec.schema import Validator, validator_of
@@ -154,6 +154,7 @@ def _artifact(item: Fields) -> LockedArtifact:
         engine_version=text_or(item, "engine_version", ""),
         requires=tuple((key, text_or(requires, key, "")) for key in sorted(requires)),
         measures=tuple((key, number_or(measures, key, 0.0)) for key in sorted(measures)),
+        extras=texts(item, "extras"),
     )
 
 
@@ -217,6 +218,8 @@ def _value(
                 "engine_version": a.engine_version,
                 "requires": dict(a.requires),
                 "measures": dict(a.measures),
+                # Left out where there are none, so that older locks keep their digests.
+                **({"extras": list(a.extras)} if a.extras else {}),
             }
             for a in artifacts
         ],
