@@ -96,6 +96,9 @@ class Metrics:
         self.actions = Counter("edgeform_actions_total", "Actions by kind and outcome.")
         self.reports = Counter("edgeform_reports_total", "Reports by kind and outcome.")
         self.egress = Counter("edgeform_egress_bytes_total", "Payload sent, by kind.")
+        self.asks = Counter(
+            "edgeform_asks_total", "Questions through a report's broker, by operation and status."
+        )
         self.spool = Counter("edgeform_spool_bytes", "Reports that wait on disk.", "gauge")
         self.http = Counter("edgeform_http_requests_total", "HTTP requests by route and status.")
         self.restarts = Counter("edgeform_thread_restarts_total", "Threads restarted, by thread.")

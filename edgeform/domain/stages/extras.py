@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 
 from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.stages.action import Gpio, OpcUaWrite
 from edgeform.domain.stages.capture import V4l2, VideoFile, VideoStream
 
 _EXTRAS: dict[type, str] = {
     VideoFile: "video",
     VideoStream: "video",
     V4l2: "video",
+    Gpio: "gpio",
+    OpcUaWrite: "opcua",
 }
 EXTRAS = tuple(sorted({*_EXTRAS.values()}))
 
