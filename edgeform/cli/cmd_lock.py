@@ -39,7 +39,7 @@ def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
     for request in done.missing:
         click.echo(
             f"warning: no closure for {request.engine} on {request.arch}, glibc {request.glibc},"
-            f" Python {request.python}: devices of that kind cannot be planned",
+            f" Python {request.python}{_beside(request.extras)}: devices of that kind cannot be planned",
             err=True,
         )
     if check and done.changes:
@@ -48,6 +48,10 @@ def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
         write(workspace.lock_file, done.lock)
         click.echo(f"{workspace.lock_file}: {len(done.lock.artifacts)} artifacts", err=True)
     return 0
+
+
+def _beside(extras: tuple[str, ...]) -> str:
+    return f" with {', '.join(extras)}" if extras else ""
 
 
 def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:

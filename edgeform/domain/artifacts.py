@@ -67,6 +67,8 @@ class LockedArtifact:
     """What it was built from and how; None for what was not built by a recipe."""
     request: Digest | None = None
     """What the site asked for when it was built, as far as a plan can tell: see `builds.request_of`."""
+    extras: tuple[str, ...] = ()
+    """Of a runtime: the stage extras that it holds, sorted."""
 
     def required(self, name: str) -> str | None:
         return dict(self.requires).get(name)

@@ -16,7 +16,7 @@ from edgeform.lock import codes
 from edgeform.shipped import shipped
 from edgeform.spec import shape
 from edgeform.spec.fields import Mapping as Fields
-from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or
+from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or, texts
 from edgeform.spec.nodes import Block, SourceFile, place_of
 from edgeform.spec.read import read_bytes
 from edgeform.spec.schema import Validator, validator_of
@@ -165,6 +165,7 @@ def _artifact(item: Fields) -> LockedArtifact:
         measures=tuple((key, number_or(measures, key, 0.0)) for key in sorted(measures)),
         derivation=_digest(item, "derivation"),
         request=_digest(item, "request"),
+        extras=texts(item, "extras"),
     )
 
 
@@ -223,6 +224,8 @@ def _value(
                 "requires": dict(a.requires),
                 "measures": dict(a.measures),
                 **_built(a),
+                # Left out where there are none, so that older locks keep their digests.
+                **({"extras": list(a.extras)} if a.extras else {}),
             }
             for a in artifacts
         ],

@@ -19,9 +19,10 @@ from edgeform.domain.artifacts import (
     VersionRule,
 )
 from edgeform.domain.build_request import request_of
-from edgeform.domain.hardware import HOST_VERSION, HardwareClass
+from edgeform.domain.hardware import HOST_VERSION
 from edgeform.domain.names import Digest
-from edgeform.domain.site import Site
+from edgeform.domain.site import Device, Site
+from edgeform.domain.stages.extras import extras_of
 from edgeform.errors import Corrupt, UsageError
 from edgeform.lock.lockfile import lock_of
 from edgeform.registry.base import Registry, ResolvedVersion, fetch
@@ -54,6 +55,8 @@ class RuntimeRequest:
     arch: str
     glibc: str | None
     python: str | None
+    extras: tuple[str, ...] = ()
+    """Stage extras, sorted: see `domain.stages.extras`."""
 
 
 class Builder(Protocol):
@@ -76,17 +79,18 @@ class Renewed:
     """Closures that nobody could make: devices of these classes cannot be planned."""
 
 
-def runtimes_of(classes: Iterable[HardwareClass]) -> tuple[RuntimeRequest, ...]:
-    """The closures that classes need, each once, in order."""
+def runtimes_of(devices: Iterable[Device]) -> tuple[RuntimeRequest, ...]:
+    """The closures that devices need, each once, in order."""
     found = {
         RuntimeRequest(
-            engine=c.runtime.engine,
-            engine_version=c.runtime.version,
-            arch=c.arch,
-            glibc=c.glibc,
-            python=c.python,
+            engine=device.hardware.runtime.engine,
+            engine_version=device.hardware.runtime.version,
+            arch=device.hardware.arch,
+            glibc=device.hardware.glibc,
+            python=device.hardware.python,
+            extras=extras_of(device.pipelines),
         )
-        for c in classes
+        for device in devices
     }
     return tuple(sorted(found, key=lambda r: tuple(str(part) for part in _parts(r))))
 
@@ -299,12 +303,14 @@ def _runtimes(
 ) -> tuple[tuple[LockedArtifact, ...], tuple[RuntimeRequest, ...]]:
     found: list[LockedArtifact] = []
     missing: list[RuntimeRequest] = []
-    for request in runtimes_of(device.hardware for device in site.devices):
+    for request in runtimes_of(site.devices):
         kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
         if kept and all(is_here(a.digest) for a in kept):
             found += kept
             continue
-        tell(f"runtime {request.engine} for {request.arch}, Python {request.python or 'any'}")
+        beside = f", with {', '.join(request.extras)}" if request.extras else ""
+        python = request.python or "any"
+        tell(f"runtime {request.engine} for {request.arch}, Python {python}{beside}")
         artifact = builder.runtime(request)
         if artifact is not None:
             found.append(locked(artifact, request.engine))
@@ -319,6 +325,7 @@ def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
     return (
         artifact.kind == "runtime"
         and artifact.engine == request.engine
+        and artifact.extras == request.extras
         and (
             request.engine_version is None
             or artifact.engine_version in (request.engine_version, HOST_VERSION)
@@ -361,6 +368,7 @@ def locked(artifact: Artifact, engine: str) -> LockedArtifact:
         engine_version=str(metadata.get("engine_version", "")),
         requires=tuple(sorted(requires.items())),
         measures=tuple(sorted((str(k), float(v)) for k, v in measures.items())),
+        extras=tuple(metadata.get("extras", ())),
     )
 
 
@@ -375,6 +383,7 @@ def _parts(request: RuntimeRequest) -> tuple[str | None, ...]:
         request.arch,
         request.glibc,
         request.python,
+        *request.extras,
     )
 
 
@@ -396,5 +405,5 @@ def _changes(old: Lock | None, new: Lock) -> Iterator[str]:
     known = {a.digest for a in old.artifacts} if old else set()
     for artifact in new.artifacts:
         if artifact.kind != "model" and artifact.digest not in known:
-            needs = ", ".join(f"{k} {v}" for k, v in artifact.requires)
+            needs = ", ".join([*(f"{k} {v}" for k, v in artifact.requires), *artifact.extras])
             yield f"{artifact.kind} {artifact.name} {artifact.version} ({needs})"

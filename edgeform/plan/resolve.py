@@ -17,6 +17,7 @@ from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import Digest
 from edgeform.domain.pipeline import Pipeline
 from edgeform.domain.site import Device, SecretRef, Site
+from edgeform.domain.stages.extras import extras_of
 from edgeform.plan import contents, problems
 from edgeform.plan.manifest import Frames, Written, written
 from edgeform.plan.select import Chosen, Shelf, choose_model, choose_runtime
@@ -135,9 +136,9 @@ class _Kinds:
         self._by_digest = {artifact.digest: artifact for artifact in lock.artifacts}
         self._writer = contents.PipelineWriter()
         self._frames = Frames()
-        self._runtimes: dict[int, Chosen | Diagnostic] = {}
-        self._chosen: dict[tuple[str, int, float | None], Chosen | Diagnostic] = {}
-        self._uses: dict[tuple[int, ...], Written] = {}
+        self._runtimes: dict[tuple[int, tuple[str, ...]], Chosen | Diagnostic] = {}
+        self._chosen: dict[tuple[str, int, float | None, str], Chosen | Diagnostic] = {}
+        self._uses: dict[tuple[int, int, str], Written] = {}
         self._kinds: dict[tuple[int, ...], _Kind] = {}
         self._classes = _Same[HardwareClass]()
         self._pipelines = _Same[Pipeline]()
@@ -164,7 +165,7 @@ class _Kinds:
             used[driver] = locked
         elif driver is not None:
             found.append(problems.driver_not_locked(hardware.name, driver))
-        runtime = self._runtime(hardware) if pipelines else None
+        runtime = self._runtime(hardware, extras_of(pipelines)) if pipelines else None
         if isinstance(runtime, Diagnostic):
             found.append(runtime)
         for pipeline in pipelines:
@@ -206,17 +207,19 @@ class _Kinds:
         runtime: LockedArtifact,
         model: LockedArtifact,
     ) -> Written:
-        key = (id(pipeline), id(hardware))  # these two decide which runtime and which model
+        # The class and the runtime, whose extras the other pipelines decide too, decide which model.
+        key = (id(pipeline), id(hardware), runtime.digest)
         found = self._uses.get(key)
         if found is None:
             use = self._writer.use(pipeline, hardware, runtime=runtime, model=model)
             found = self._uses[key] = written(use)
         return found
 
-    def _runtime(self, hardware: HardwareClass) -> Chosen | Diagnostic:
-        found = self._runtimes.get(id(hardware))
+    def _runtime(self, hardware: HardwareClass, extras: tuple[str, ...]) -> Chosen | Diagnostic:
+        key = (id(hardware), extras)
+        found = self._runtimes.get(key)
         if found is None:
-            found = self._runtimes[id(hardware)] = choose_runtime(self._shelf, hardware)
+            found = self._runtimes[key] = choose_runtime(self._shelf, hardware, extras)
         return found
 
     def _chosen_model(
@@ -226,7 +229,7 @@ class _Kinds:
         model = self._models.get(name)
         if model is None:
             return problems.unknown_model(pipeline.name, name)
-        key = (name, id(hardware), p50_ms)
+        key = (name, id(hardware), p50_ms, runtime.digest)
         found = self._chosen.get(key)
         if found is None:
             found = choose_model(self._shelf, model, hardware, p50_ms, runtime)

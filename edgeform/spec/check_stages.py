@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edgeform.domain.pipeline import Pipeline, operator_json
-from edgeform.domain.stages.action import MqttPublish, Webhook
+from edgeform.domain.stages.action import Action, Email, MqttPublish, OpcUaWrite
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import Mqtt, VideoStream
 from edgeform.spec import codes_site as ef
@@ -23,11 +23,14 @@ def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
                 parse(action.when, vocabulary)
             except RuleError as exc:
                 yield ef.BAD_RULE, (*where, "when"), str(exc), ""
-        if isinstance(action, Webhook):
-            named = {"secret": action.secret, "ca": action.ca}
-            yield from _unnamed(pipeline, where, named)
-        elif isinstance(action, MqttPublish):
+        if isinstance(action, MqttPublish):
             yield from _unnamed(pipeline, (*where, "broker"), _secrets(action.broker))
+        else:
+            named = {name: getattr(action, name, None) for name in _SECRETS}
+            yield from _unnamed(pipeline, where, named)
+        wrong = _wrong_proof(action)
+        if wrong:
+            yield ef.STAGES_DO_NOT_FIT, where, wrong, ""
     yield from _of_capture(pipeline)
     yield from _of_recording(pipeline)
     yield from _of_serving(pipeline)
@@ -37,6 +40,25 @@ def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
             yield from _unnamed(
                 pipeline, ("report", number, report.kind, "broker"), _secrets(broker)
             )
+
+
+_SECRETS = ("secret", "ca", "certificate", "key", "server_certificate", "password")
+
+
+def _wrong_proof(action: Action) -> str:
+    """Why an action could not prove itself, or would show its password; nothing if all is well."""
+    if isinstance(action, OpcUaWrite):
+        proof = {
+            name: getattr(action, name) for name in ("certificate", "key", "server_certificate")
+        }
+        missing = ", ".join(name for name, value in proof.items() if value is None)
+        if action.security != "none" and missing:
+            return f"Security {action.security} needs {missing}."
+        if action.security == "none" and action.password is not None:
+            return "A password is not sent to a server that nothing proves: security is none."
+    if isinstance(action, Email) and action.security == "none" and action.password is not None:
+        return "A password is not sent in clear: security is none."
+    return ""
 
 
 def _of_capture(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:

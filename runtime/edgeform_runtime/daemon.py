@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
 
 from edgeform_runtime import VERSION, model, sockets
 from edgeform_runtime.control import ControlServer
@@ -114,6 +114,7 @@ class Daemon:
             model_ref=file.model_ref,
             generation_digest=file.generation_digest,
             metrics=metrics,
+            live=self._serving,
         )
         self._witness = operations.witness = witness_of(live.stages, place, metrics)
         self._workers = Workers(
@@ -134,6 +135,10 @@ class Daemon:
         metrics.before_render(lambda: self._gauges(metrics))
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
+
+    def _serving(self) -> Tuple[int, str, str]:
+        with self._slots.using(LIVE) as live:
+            return live.file.generation, live.file.generation_digest, live.file.model_ref
 
     def _serve_http(
         self, live: model.LoadedModel, metrics: Metrics, workers: Workers, secrets: Secrets

@@ -132,6 +132,9 @@ class Metrics:
         self.actions = Counter("edgeform_actions_total", "Actions by kind and outcome.")
         self.reports = Counter("edgeform_reports_total", "Reports by kind and outcome.")
         self.egress = Counter("edgeform_egress_bytes_total", "Payload sent, by kind.")
+        self.asks = Counter(
+            "edgeform_asks_total", "Questions through a report's broker, by operation and status."
+        )
         self.spool = Counter("edgeform_spool_bytes", "Reports that wait on disk.", "gauge")
         self.recorded = Counter(
             "edgeform_recording_frames_total", "Frames that the recording was told of, by outcome."

@@ -104,6 +104,8 @@ class Workers:
         bodies = [("infer", self._infer), ("act", self._act)]
         if self._source is not None:
             bodies.insert(0, ("capture", self._capture))
+        for reporter in self._reporters:
+            reporter.start()
         bodies += [("report", self._reporting(reporter)) for reporter in self._reporters]
         for name, body in bodies:
             thread = threading.Thread(
@@ -154,6 +156,7 @@ class Workers:
         for reporter in self._reporters:
             reporter.write()
             reporter.close(max(LANE_CLOSE_S, deadline - time.monotonic()))
+        self._place.links.close()
 
     def stuck_for(self) -> float:
         """Seconds by which the inference under way is over its time; 0 while all is well."""

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 
-from edgeform.domain.stages.action import Action, ModbusWrite, MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.action import (
+    Action,
+    Email,
+    Gpio,
+    ModbusWrite,
+    MqttPublish,
+    OpcUaWrite,
+    StoreLocally,
+    Webhook,
+)
 from edgeform.spec.fields import (
     Mapping,
     block,
@@ -12,6 +21,7 @@ from edgeform.spec.fields import (
     size_or,
     text,
     text_or,
+    texts,
 )
 from edgeform.spec.operators.broker import broker
 
@@ -77,9 +87,71 @@ def _modbus_write(spec: Mapping) -> ModbusWrite:
     )
 
 
+def _gpio(spec: Mapping) -> Gpio:
+    return Gpio(
+        chip=text_or(spec, "chip", ""),
+        line=integer_or(spec, "line", 0),
+        value=integer_or(spec, "value", 1),
+        fail_safe=integer_or(spec, "fail_safe", 0),
+        active_low=boolean_or(spec, "active_low", default=False),
+        hold_s=number_or(spec, "hold_s", 5.0),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+        retries=integer_or(spec, "retries", 3),
+        queue=integer_or(spec, "queue", 32),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+    )
+
+
+def _opcua_write(spec: Mapping) -> OpcUaWrite:
+    return OpcUaWrite(
+        url=text_or(spec, "url", ""),
+        node=text_or(spec, "node", ""),
+        value=number_or(spec, "value", 1.0),
+        fail_safe=number_or(spec, "fail_safe", 0.0),
+        security=text_or(spec, "security", "sign_and_encrypt"),
+        certificate=text(spec, "certificate"),
+        key=text(spec, "key"),
+        server_certificate=text(spec, "server_certificate"),
+        username=text(spec, "username"),
+        password=text(spec, "password"),
+        hold_s=number_or(spec, "hold_s", 5.0),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+        retries=integer_or(spec, "retries", 3),
+        queue=integer_or(spec, "queue", 32),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+    )
+
+
+def _email(spec: Mapping) -> Email:
+    return Email(
+        host=text_or(spec, "host", ""),
+        port=integer_or(spec, "port", 587),
+        security=text_or(spec, "security", "starttls"),
+        ca=text(spec, "ca"),
+        username=text(spec, "username"),
+        password=text(spec, "password"),
+        sender=text_or(spec, "sender", ""),
+        to=texts(spec, "to"),
+        subject=text(spec, "subject"),
+        timeout_s=number_or(spec, "timeout_s", 10.0),
+        retries=integer_or(spec, "retries", 3),
+        queue=integer_or(spec, "queue", 32),
+        when=text(spec, "when"),
+        for_s=number_or(spec, "for_s", 0.0),
+        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+    )
+
+
 OPERATORS: dict[str, Callable[[Mapping], Action]] = {
     "store": _store,
     "webhook": _webhook,
     "mqtt": _mqtt,
     "modbus_write": _modbus_write,
+    "gpio": _gpio,
+    "opcua_write": _opcua_write,
+    "email": _email,
 }

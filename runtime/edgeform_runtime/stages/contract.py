@@ -6,13 +6,19 @@ To add an operator: its value and reader in `edgeform_runtime/pipeline/<stage>.p
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Frame, Inferred
 from edgeform_runtime.metrics import Metrics
+from edgeform_runtime.pipeline.broker import Broker
 from edgeform_runtime.secrets import Secrets
+from edgeform_runtime.stages.mqtt.links import Links
+from edgeform_runtime.stages.report.asks import Desk
+
+if TYPE_CHECKING:
+    from edgeform_runtime.stages.mqtt.link import Link
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,21 @@ class Place:
     generation_digest: str = ""
     model_ref: str = ""
     metrics: Optional[Metrics] = None
+    links: Links = field(default_factory=Links)
+    desk: Desk = field(default_factory=Desk)
+    """Who answers what is asked through reports; other parts register what they can do."""
+    live: Optional[Callable[[], Tuple[int, str, str]]] = None
+
+    def serving(self) -> Tuple[int, str, str]:
+        """(generation, its digest, model) of what serves now, which a swap may have changed."""
+        if self.live is None:
+            return self.generation, self.generation_digest, self.model_ref
+        return self.live()
+
+    def link(self, broker: Broker) -> "Link":
+        """The pipeline's one connection to this broker."""
+        name = f"edgeform-{self.device}-{self.pipeline}"
+        return self.links.of(broker, self.secrets, name)
 
 
 class Refused(RuntimeFault):
@@ -107,6 +128,9 @@ class Reporter(Protocol):
     @property
     def every_s(self) -> float:
         """Seconds between two reports."""
+
+    def start(self) -> None:
+        """The pipeline serves."""
 
     def add(self, inferred: Inferred) -> None:
         """Count one result."""

@@ -46,18 +46,22 @@ class Builder:
         )
 
     def runtime(self, request):
-        self.asked.append(f"{request.engine}/{request.arch}")
+        self.asked.append("+".join((f"{request.engine}/{request.arch}", *request.extras)))
         if request.arch != self.arch:
             return None
         return Artifact(
             kind="runtime",
             name=request.engine,
             version="1.0.0",
-            variant=f"{request.arch}-py{request.python}",
+            variant="+".join((f"{request.arch}-py{request.python}", *request.extras)),
             epoch=0,
             requires=Requires(arch=request.arch, glibc=request.glibc, python=request.python),
             files=(),
-            metadata={"engine": request.engine, "engine_version": "1.24.0"},
+            metadata={
+                "engine": request.engine,
+                "engine_version": "1.24.0",
+                "extras": list(request.extras),
+            },
         )
 
 
@@ -222,11 +226,42 @@ def test_closures_are_asked_for_once_for_each_kind_of_system(world):
     site = world.site(
         some_devices(PC, "{name: e, class: builtin/linux-x86_64, connect: {host: i}}")
     )
-    assert runtimes_of(d.hardware for d in site.devices) == (
+    assert runtimes_of(site.devices) == (
         RuntimeRequest(
             engine="onnxruntime", engine_version=None, arch="x86_64", glibc="2.36", python="3.11"
         ),
     )
+
+
+def a_camera(name, capture):
+    spec = f"{{capture: {capture}, infer: {{model: digits}}, postprocess: {{threshold: {{}}}}}}"
+    return an_object("Pipeline", name, spec)
+
+
+def test_a_closure_is_asked_for_with_what_the_stages_of_its_devices_need(world):
+    films = '{video_stream: {url: "rtsp://h/s"}}'
+    devices = some_devices(
+        "{name: d, class: builtin/linux-x86_64, connect: {host: h}, pipelines: [{name: pushed}]}",
+        "{name: e, class: builtin/linux-x86_64, connect: {host: i}, pipelines: [{name: pushed}, {name: filmed}]}",
+        "{name: f, class: builtin/linux-x86_64, connect: {host: j}, pipelines: [{name: filmed}]}",
+    )
+    cameras = (a_camera("pushed", "{http_push: {}}"), a_camera("filmed", films))
+    site = world.site(a_model("{exact: 1.0.0}"), *cameras, devices)
+    first = world.renew(site)
+    assert world.builder.asked[1:] == ["onnxruntime/x86_64", "onnxruntime/x86_64+video"]
+    runtimes = [a for a in first.lock.artifacts if a.kind == "runtime"]
+    assert [(a.variant, a.extras) for a in runtimes] == [
+        ("x86_64-py3.11", ()),
+        ("x86_64-py3.11+video", ("video",)),
+    ]
+    assert read_text(rendered(first.lock).encode(), "edgeform.lock").lock == first.lock
+    assert world.renew(site, first.lock).lock == first.lock
+    assert world.builder.asked == []
+
+
+def test_a_lock_from_before_stage_extras_keeps_its_digest(world):
+    found = world.renew(world.site(a_model("{exact: 1.0.0}"), some_devices(PC)))
+    assert '"extras"' not in rendered(found.lock)
 
 
 def test_updating_what_the_site_does_not_have_is_wrong_usage(world):

@@ -20,6 +20,7 @@ from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
 from edgeform.domain.pipeline import Checks
 from edgeform.domain.site import SecretRef
+from edgeform.domain.stages.capture import VideoStream
 from edgeform.plan import problems, resolve
 from edgeform.plan.explained import EXPLAINED
 from edgeform_wire import generation
@@ -149,6 +150,33 @@ def test_an_unbuilt_runtime_lists_what_the_lock_has():
     assert found.code == "EF2104"
     assert "onnxruntime, aarch64, glibc <= 2.36, Python 3.11" in found.detail
     assert "python 3.12" in found.detail
+
+
+FILMED = a_pipeline("filmed", capture=VideoStream(url="rtsp://h/s"))
+
+
+def test_a_device_gets_the_closure_with_what_its_pipelines_use_and_no_other():
+    plain = a_runtime_artifact()
+    video = a_runtime_artifact(extras=("video",), digest=digest("with video"))
+    more = a_runtime_artifact(extras=("gpio", "video"), digest=digest("with more"))
+    lock = a_lock(a_model_artifact(), plain, video, more)
+    assert plain in only(a_site(), lock).artifacts
+    both = only(a_site(a_device(pipelines=(a_pipeline(), FILMED))), lock)
+    assert [a for a in both.artifacts if a.kind == "runtime"] == [video]
+    assert {p.runtime for p in both.generation.pipelines} == {video.digest}
+    # The same pipeline on two devices of one class: another pipeline beside it decides.
+    site = a_site(a_device("cam-01"), a_device("cam-02", pipelines=(a_pipeline(), FILMED)))
+    assert [{p.runtime for p in d.generation.pipelines} for d in resolve(site, lock).desired] == [
+        {plain.digest},
+        {video.digest},
+    ]
+
+
+def test_a_lock_without_what_stages_need_is_refused_with_what_it_has():
+    found = problem(a_site(a_device(pipelines=(FILMED,))), a_lock())
+    assert found.code == "EF2104"
+    assert "with the stage extras video. It has: onnxruntime" in found.detail
+    assert found.hint == "edgeform lock"
 
 
 def test_the_newest_engine_that_the_class_allows_is_taken():
