@@ -6,7 +6,7 @@ three engines, 2.2e-3 for FP16, 2.1e-2 for BF16 and 6.4e-2 for INT8 (x86-64 with
 """
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 from edgeform_device import tensors
 from edgeform_device.control import Control, Inference, RawTensor, RuntimeRefused
@@ -83,20 +83,10 @@ def _judge(
             want = load_tensor(subject.model_tree, reference)
             failures += _compare(answer, want, limits[goldens.precision], worst)
     if case.level == "encoded" and case.label is not None:
-        said = _label(answer.result)
+        said = golden.answer_line(answer.result)
         if said != case.label:
             failures.append(f"says {said!r}, the reference says {case.label!r}")
     return failures
-
-
-def _label(result: Any) -> Optional[str]:
-    """The best label of a classification result, as the pipeline reports it."""
-    if isinstance(result, dict):
-        classes = result.get("classes")
-        if isinstance(classes, list) and classes and isinstance(classes[0], dict):
-            label = classes[0].get("label")
-            return label if isinstance(label, str) else None
-    return None
 
 
 def _compare(
