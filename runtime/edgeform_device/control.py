@@ -39,10 +39,15 @@ class RawTensor:
 
 @dataclass(frozen=True)
 class Inference:
-    """What the runtime computed; `result` is the postprocessed answer of an encoded input."""
+    """What the runtime computed.
+
+    Args:
+        result: the postprocessed answer of an encoded input; None where there is none, for `problem`.
+    """
 
     outputs: Tuple[RawTensor, ...]
     result: Any
+    problem: str = ""
 
 
 class Control:
@@ -139,7 +144,10 @@ def _inference(header: Dict[str, Any], content: bytes) -> Inference:
             raise WireError("bytes behind the last output")
     except WireError as exc:
         raise RuntimeSilent("the runtime's answer has not the agreed form", str(exc)) from exc
-    return Inference(tuple(outputs), header.get("result"))
+    problem = header.get("result_error")
+    return Inference(
+        tuple(outputs), header.get("result"), problem if isinstance(problem, str) else ""
+    )
 
 
 def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:

@@ -84,7 +84,11 @@ def _judge(
             failures += _compare(answer, want, limits[goldens.precision], worst)
     if case.level == "encoded" and case.label is not None:
         said = golden.answer_line(answer.result)
-        if said != case.label:
+        if said is None and answer.problem:
+            failures.append(
+                f"gives no result ({answer.problem}), the reference says {case.label!r}"
+            )
+        elif said != case.label:
             failures.append(f"says {said!r}, the reference says {case.label!r}")
     return failures
 
