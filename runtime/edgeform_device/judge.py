@@ -15,6 +15,7 @@ from edgeform_device import tensors
 from edgeform_device.control import Inference, RawTensor
 from edgeform_device.subject import FAIL, INCONCLUSIVE, PASS
 from edgeform_device.wording import shown_bytes
+from edgeform_wire import golden
 
 LOOSE = {
     "f32": (1e-4, 80.0),
@@ -92,15 +93,15 @@ def judge_case(precision: str, case: Case, answer: Inference) -> Judged:
     worst, noise, asked = 0.0, 999.0, 0
     failures += [f"input {t.name!r} is not finite" for t in answer.inputs if not _is_finite(t)]
     if answer.result_error:
-        failures.append(f"the pipeline makes no result of it: {answer.result_error}")
+        failures.append(f"gives no result: {answer.result_error}")
     for references, limits in ((case.variant, TIGHT[precision]), (case.fp32, LOOSE[precision])):
         for want in references:
             found = _compare(answer.outputs, want, limits)
             failures += found.failures
             worst, noise = max(worst, found.max_relative), min(noise, found.sqnr_db)
             asked += found.top1_asked
-    if case.label is not None:
-        said = label_of(answer.result)
+    if case.label is not None and not answer.result_error:
+        said = golden.answer_line(answer.result)
         if said != case.label:
             failures.append(f"says {said!r}, the reference says {case.label!r}")
     return Judged(tuple(failures), worst, max(-999.0, noise), asked)
@@ -215,29 +216,6 @@ def judge_comparison(
         return INCONCLUSIVE, "; ".join(words), measured
     same = f", {agreed} of {asked} answers the same" if asked else ""
     return PASS, f"p50 {now.wall_ms:.2f} ms, before {before.wall_ms:.2f} ms{same}", measured
-
-
-def label_of(result: Any) -> Optional[str]:
-    """What a pipeline says in one word: the best class, the surest detection, the entities in order."""
-    if not isinstance(result, dict):
-        return None
-    for name in ("classes", "detections"):
-        found = [item for item in _items(result, name) if isinstance(item.get("label"), str)]
-        if found:
-            best = found[0] if name == "classes" else max(found, key=_score)
-            return str(best["label"])
-    said = [str(item["label"]) for item in _items(result, "entities") if "label" in item]
-    return " ".join(said) or None
-
-
-def _items(result: Dict[str, Any], name: str) -> Sequence[Dict[str, Any]]:
-    items = result.get(name)
-    return [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
-
-
-def _score(item: Dict[str, Any]) -> float:
-    score = item.get("score")
-    return float(score) if isinstance(score, (int, float)) else 0.0
 
 
 def _is_finite(tensor: RawTensor) -> bool:
