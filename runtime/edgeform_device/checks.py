@@ -9,7 +9,12 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from edgeform_device.control import Control, RuntimeRefused, RuntimeSilent
-from edgeform_device.goldens import answer_to, check_goldens, load_tensor
+from edgeform_device.goldens import (
+    answer_to,
+    check_goldens,
+    declared_precision,
+    load_tensor,
+)
 from edgeform_device.process import cpu_seconds, evidence, resident_bytes
 from edgeform_device.subject import FAIL, INCONCLUSIVE, PASS, SKIPPED, Subject, verdict_on
 from edgeform_device.wording import shown_bytes
@@ -133,7 +138,9 @@ def _configuration(control: Control, subject: Subject) -> CheckResult:
         detail = f"runs with {threads!r} threads, {most} are allowed"
         return verdict_on(subject, "configuration", FAIL, detail, measured)
     precision, wanted = claimed.get("precision"), asked.get("precision") or "f32"
-    if precision != wanted and precision in NARROWER.get(wanted, ()):
+    is_narrower = precision != wanted and precision in NARROWER.get(wanted, ())
+    # A half-precision file is the choice of whoever signed it; one that is narrowed here is nobody's.
+    if is_narrower and precision != declared_precision(subject.model_tree):
         detail = f"computes in {precision}, the class demands {wanted}"
         return verdict_on(subject, "configuration", FAIL, detail, measured)
     probe = claimed.get("probe")

@@ -53,6 +53,15 @@ def check_goldens(
     return [verdict_on(subject, "golden", PASS, detail, dict(worst))], goldens.cases
 
 
+def declared_precision(tree: str) -> Optional[str]:
+    """The precision that the signed artifact itself says it computes in; None if its goldens say nothing."""
+    try:
+        with open(os.path.join(tree, golden.INDEX_PATH), "rb") as stream:
+            return golden.decode(stream.read()).precision
+    except (OSError, WireError):
+        return None
+
+
 def answer_to(control: Control, subject: Subject, case: golden.Case) -> Inference:
     if case.level == "encoded":
         path = os.path.join(subject.model_tree, case.frame or "")
