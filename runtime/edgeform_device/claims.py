@@ -6,6 +6,7 @@
 from typing import Optional
 
 from edgeform_device.control import Control
+from edgeform_device.goldens import declared_precision
 from edgeform_device.process import evidence
 from edgeform_device.subject import FAIL, PASS, SKIPPED, Subject, verdict_on
 from edgeform_wire.receipt import CheckResult
@@ -82,7 +83,9 @@ def configuration(control: Control, subject: Subject) -> CheckResult:
         detail = f"runs with {threads!r} threads, {most} are allowed"
         return verdict_on(subject, "configuration", FAIL, detail, measured)
     precision, wanted = claimed.get("precision"), asked.get("precision") or "f32"
-    if precision != wanted and precision in NARROWER.get(wanted, ()):
+    is_narrower = precision != wanted and precision in NARROWER.get(wanted, ())
+    # A half-precision file is the choice of whoever signed it; one that is narrowed here is nobody's.
+    if is_narrower and precision != declared_precision(subject.model_tree):
         detail = f"computes in {precision}, the class demands {wanted}"
         return verdict_on(subject, "configuration", FAIL, detail, measured)
     probe = claimed.get("probe")

@@ -4,7 +4,7 @@ This module reads the goldens and asks; `judge.py` decides.
 """
 
 import os
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from edgeform_device import judge
 from edgeform_device.control import Control, Inference, RawTensor, RuntimeRefused
@@ -74,6 +74,14 @@ def demanded(tree: str, case: golden.Case) -> judge.Case:
         fp32=tuple(load_tensor(tree, t) for t in case.fp32),
         label=case.label if case.level == "encoded" else None,
     )
+
+
+def declared_precision(tree: str) -> Optional[str]:
+    """The precision that the signed artifact itself says it computes in; None if its goldens say nothing."""
+    try:
+        return read(tree).precision
+    except (OSError, WireError):
+        return None
 
 
 def answer_to(control: Control, subject: Subject, case: golden.Case) -> Inference:

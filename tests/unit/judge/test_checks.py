@@ -167,6 +167,17 @@ def test_a_wrong_runtime_is_caught_by_the_check_that_is_there_for_it(
     assert re.search(sentence, results[check].detail), results[check].detail
 
 
+@pytest.mark.parametrize(("computes_in", "verdict"), [("f16", "pass"), ("bf16", "fail")])
+def test_a_signed_half_precision_file_is_a_choice_and_any_other_narrowing_is_not(
+    judged, model_tree, computes_in, verdict
+):
+    index = model_tree / golden.INDEX_PATH
+    cases = golden.decode(index.read_bytes()).cases
+    index.write_bytes(golden.GoldenSet("f16", "onnxruntime", "1.0", cases).encoded())
+    results, _ = judged(wrong(precision=computes_in), golden=True)
+    assert results["configuration"].verdict == verdict, results["configuration"]
+
+
 def test_a_claimed_accelerator_without_its_library_is_a_lie(judged):
     results, acceptable = judged(
         wrong(provider="CUDAExecutionProvider"), golden=True, provider="CUDAExecutionProvider"
