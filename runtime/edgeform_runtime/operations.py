@@ -325,7 +325,16 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    parts = ("capture", "infer", "actions", "reports", "serving", "engine", "recording", "vocabulary")
+    parts = (
+        "capture",
+        "infer",
+        "actions",
+        "reports",
+        "serving",
+        "engine",
+        "recording",
+        "vocabulary",
+    )
     for name in parts:
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()

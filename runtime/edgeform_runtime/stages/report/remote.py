@@ -117,7 +117,7 @@ class RemoteReporter:
         if self.place.metrics is not None:
             frames = self.place.metrics.frames()
             found.update(failed=frames["failed"], dropped=frames["dropped"])
-            found.update(drift=self._place.metrics.drift())
+            found.update(drift=self.place.metrics.drift())
         return found
 
     def _identity(self) -> Dict[str, Any]:

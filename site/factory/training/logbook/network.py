@@ -48,7 +48,9 @@ class LogbookTagger(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         marks = self.marks[x]
-        words = 2 * marks.cumsum(1) - marks  # a sign has a number of its own, and so has what follows
+        words = (
+            2 * marks.cumsum(1) - marks
+        )  # a sign has a number of its own, and so has what follows
         if self.training:
             x = torch.where(torch.rand(x.shape) < HIDDEN, torch.ones_like(x), x)
         seen = self.layers(self.embed(x).transpose(1, 2)).transpose(1, 2)
