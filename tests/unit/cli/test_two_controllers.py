@@ -15,7 +15,12 @@ WHO |= {k.replace("AUTHOR", "COMMITTER"): v for k, v in WHO.items()}
 
 
 def git(folder, *words, check=True):
-    around = {**os.environ, **WHO, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    around = {
+        **os.environ,
+        **WHO,
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+    }
     done = subprocess.run(
         ("git", "-C", folder, *words), capture_output=True, text=True, env=around, check=False
     )
