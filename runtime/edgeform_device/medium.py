@@ -110,12 +110,12 @@ class Folder:
             os.close(at)
 
     def _below_home(self, name: str) -> Tuple[Tuple[str, ...], str]:
-        """Folders and name of what is put here: on a stick with nothing of ours yet, in a folder of our own."""
+        """Folders and name of what is put here: in a folder of our own, where nothing of ours is yet."""
         *folders, last = self._segments(name)
         is_store = os.path.isdir(os.path.join(self._top, "trust"))
-        if self._top == self.place and not is_store:
-            if os.path.basename(self._top) != bundle.FOLDER:
-                folders.insert(0, bundle.FOLDER)
+        is_ours = os.path.basename(self._top) == bundle.FOLDER
+        if self._top == self.place and not is_store and not is_ours:
+            folders.insert(0, bundle.FOLDER)
         return tuple(folders), last
 
     def _open(self, name: str) -> Optional[int]:
