@@ -46,7 +46,7 @@ CLOSE_S = 5.0
     "--token",
     "reference",
     metavar="REFERENCE",
-    help="Where the token is, as in env/NAME; needed unless only this machine can reach the address.",
+    help="Where the token is, as in env/NAME; else one is made for this run, and shown on a terminal only.",
 )
 @click.option(
     "--name",
@@ -152,8 +152,8 @@ def _token(workspace: Workspace, reference: str | None, address: str) -> str:
         raise UsageError(
             f"Others can reach {address}, so a token is needed.",
             hint="Name where it is:\n    openssl rand -hex 24 > token && chmod 600 token\n"
-            '    EDGEFORM_SERVE_TOKEN="$(cat token)" edgeform serve --address '
-            f"{address} --token env/EDGEFORM_SERVE_TOKEN",
+            f'    EDGEFORM_SERVE_TOKEN="$(cat token)" edgeform serve {workspace.site_dir}'
+            f" --address {address} --token env/EDGEFORM_SERVE_TOKEN",
         )
     made = secrets.token_urlsafe(24)
     click.echo(f"token for this run, shown to you alone: {made}", err=True)

@@ -30,6 +30,11 @@ def install_units(units: Sequence[Unit]) -> None:
     _run((*manager, "daemon-reload"))
     _run((*manager, "enable", "--now", timer))
     click.echo(f"started {timer}; when it runs next:\n    {' '.join(manager)} list-timers {timer}")
+    if not is_root:
+        # loginctl(1): a user's manager ends with the last session, unless the user lingers.
+        click.echo(
+            "It runs while you are logged in. To have it run always:\n    loginctl enable-linger"
+        )
 
 
 def write_unit(folder: Path, unit: Unit) -> None:

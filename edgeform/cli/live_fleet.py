@@ -1,6 +1,8 @@
 """The fleet that `serve` shows: looked at now and then, read again when anything here has changed."""
 
+import os
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 
 from edgeform.cli.drift_looking import looked
 from edgeform.cli.fleet_report import fleet_of
@@ -54,7 +56,10 @@ class LiveFleet:
         """What files look like from outside; only the journal and records change while nobody edits."""
         state, site = self._workspace.state_dir, self._workspace.site_dir
         files = [state / "journal.db", state / "journal.db-wal", self._workspace.records_dir]
-        files += sorted(site.rglob("*.yaml"))
+        for folder, folders, names in os.walk(site):
+            # The store has many files, and none of them is on the page.
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files += [Path(folder, name) for name in names if name.endswith(".yaml")]
         files += [self._workspace.lock_file, *sorted(self._workspace.records_dir.glob("*"))]
         found: list[tuple[str, int, int]] = []
         for file in files:
@@ -63,7 +68,7 @@ class LiveFleet:
             except OSError:
                 continue
             found.append((str(file), status.st_mtime_ns, status.st_size))
-        return tuple(found)
+        return tuple(sorted(found))
 
 
 def _silent(_event: Event) -> None:

@@ -6,6 +6,7 @@ not depend on this file: a plan is always recomputed from what devices say.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -83,9 +84,7 @@ class Journal:
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.executescript(_TABLES)
             else:
-                self._db = _connected(
-                    f"{path.absolute().as_uri()}?mode=ro", timeout_s=READ_TIMEOUT_S
-                )
+                self._db = _connected(_address_to_read(path), timeout_s=READ_TIMEOUT_S)
             found = self._db.execute("SELECT version FROM format").fetchone()
         except sqlite3.Error as exc:
             raise JournalUnusable(
@@ -244,6 +243,14 @@ class Journal:
         names = ("run", "plan_digest", "who", "started", "device", "state", "detail", "updated")
         for row in rows:
             yield json.dumps(dict(zip(names, row, strict=True)), sort_keys=True)
+
+
+def _address_to_read(path: Path) -> str:
+    """Where nobody can write, as on a stick that is mounted so, SQLite must not look for files of its own."""
+    left = path.with_name(path.name + "-wal")
+    is_at_rest = not left.exists() or left.stat().st_size == 0
+    is_fixed = is_at_rest and not os.access(path.parent, os.W_OK)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}"
 
 
 def _connected(address: str, timeout_s: float = 5.0) -> sqlite3.Connection:

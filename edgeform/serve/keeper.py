@@ -142,6 +142,8 @@ class Keeper:
         try:
             work()
         except BaseException as exc:  # noqa: BLE001  # handed to the main thread, which raises it
+            if self._closed.is_set():
+                return  # a look that was let go of says whatever it says
             self.failed = exc
             self._ended()
 

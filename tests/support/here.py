@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from edgeform.cli.main import run
 from edgeform_device import receipts as device_receipts
 from edgeform_device import signing
@@ -96,6 +98,15 @@ def a_site_here(folder: Path, capsys, *, devices: int = 1, port: int = 0) -> Her
         "    - {name: away, connect: {mode: offline}}\n"
     )
     return made
+
+
+@pytest.fixture
+def here(tmp_path, capsys, monkeypatch):
+    """Such a site with one device; whatever works for it is ended."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    made = a_site_here(tmp_path, capsys)
+    yield made
+    made.end()
 
 
 def _processes() -> list[int]:

@@ -46,6 +46,7 @@ def test_units_are_written_and_the_timer_is_started(here, machine, monkeypatch, 
         f"{user}daemon-reload", f"{user}enable --now edgeform-drift-site.timer",
     ]  # fmt: skip
     assert "list-timers" in said.out
+    assert ("enable-linger" in said.out) != is_root
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")

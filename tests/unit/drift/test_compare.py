@@ -92,6 +92,19 @@ def test_a_transaction_under_way_is_pending():
     assert "ada" in found.notes[0]
 
 
+def test_services_that_a_transaction_restarts_are_no_drift():
+    transaction = PendingTransaction(
+        id="t", phase="undecided", to_generation=4, who="ada", until=""
+    )
+    health = (PipelineHealth(name="gate", state="failed"),)
+    busy = Busy(**WHO, base=BASE, transaction=transaction)
+    assert words(seen(health=health, transaction=transaction), busy) == (Word.PENDING,)
+    assert words(seen(health=health, transaction=transaction, drift=(FOUND,)), busy) == (
+        Word.DRIFT,
+        Word.PENDING,
+    ), "what moved is drift all the same"
+
+
 def test_a_blocked_device_is_not_called_clean():
     problem = Diagnostic(code="EF2113", summary="not enough room", detail="full")
     found = compare(seen(), Blocked(**WHO, base=BASE, problems=(problem,)))

@@ -8,20 +8,11 @@ import threading
 import time
 
 import pytest
-from support.here import a_site_here
 from support.serving import ask, serving
 
 from edgeform.rollout.journal import Journal
 
 TOKEN = "canary-0123456789abcdef"
-
-
-@pytest.fixture
-def here(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    made = a_site_here(tmp_path, capsys)
-    yield made
-    made.end()
 
 
 def sections(text: str) -> dict[str, str]:
