@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Dict, Mapping, Optional
 
 from edgeform_runtime import VERSION, model, sockets
 from edgeform_runtime.control import ControlServer
+from edgeform_runtime.device_metrics import DeviceMetrics
 from edgeform_runtime.errors import PipelineInvalid, RuntimeFault
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
@@ -125,6 +126,7 @@ class Daemon:
             operations.workers = self._workers
             self._workers.start()
         metrics.before_render(lambda: self._gauges(metrics))
+        DeviceMetrics(prefix).attach(metrics)
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
 

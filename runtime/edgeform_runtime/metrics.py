@@ -105,8 +105,13 @@ class Metrics:
         self.memory = Counter("edgeform_resident_memory_bytes", "Resident memory.", "gauge")
         self.ready = Counter("edgeform_ready", "1 when the live model answers.", "gauge")
         self._gauges: List[Callable[[], None]] = []
+        self._others: Tuple[Counter, ...] = ()
         for total in (self.captured, self.inferred):
             total.add(0.0)
+
+    def extend(self, others: Tuple[Counter, ...]) -> None:
+        """Render these too; they say nothing of a pipeline, but a scrape finds them with it."""
+        self._others += others
 
     def before_render(self, gauge: Callable[[], None]) -> None:
         """Call `gauge` before every rendering, to set values that are read, not counted."""
@@ -116,7 +121,7 @@ class Metrics:
         for gauge in self._gauges:
             gauge()
         lines: List[str] = []
-        for metric in vars(self).values():
+        for metric in (*vars(self).values(), *self._others):
             if isinstance(metric, (Counter, Histogram)):
                 lines += metric.lines(self._common)
         return ("\n".join(lines) + "\n").encode()

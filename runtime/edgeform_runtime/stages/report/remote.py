@@ -17,6 +17,7 @@ from edgeform_runtime.logs import log
 from edgeform_runtime.pipeline.report import Remote
 from edgeform_runtime.stages.contract import Place
 from edgeform_runtime.stages.mqtt.link import Link
+from edgeform_runtime.stages.report.device import device_health
 from edgeform_runtime.stages.report.profiles import Outgoing, Profile, method_answer
 from edgeform_runtime.stages.report.receipts import Receipts
 from edgeform_runtime.stages.report.spool import Spool
@@ -108,6 +109,7 @@ class RemoteReporter:
             "generation_digest": self._place.generation_digest,
             "model": self._place.model_ref,
             "update": update_status(self._place.prefix),
+            "device_health": device_health(self._place.prefix),
             "period_s": self.every_s,
         }
         found.update(period.summary())
