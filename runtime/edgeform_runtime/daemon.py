@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
 from edgeform_runtime import VERSION, model, sockets
 from edgeform_runtime.control import ControlServer
@@ -23,7 +23,13 @@ from edgeform_runtime.operations import Operations, Status, read_pipeline
 from edgeform_runtime.secrets import secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Place
+from edgeform_runtime.thermal import Governor
+from edgeform_runtime.watcher import Watcher
 from edgeform_runtime.workers import Workers
+from edgeform_wire.companions import SHADOW, SMALLER
+from edgeform_wire.pipeline import PipelineFile
+from edgeform_wire.vitals.heat import temperatures
+from edgeform_wire.vitals.tree import Tree
 
 if TYPE_CHECKING:
     from edgeform_runtime.httpd import HttpServer
@@ -43,6 +49,8 @@ class Arguments:
     pipeline: str
     socket: str
     is_shadow: bool
+    root: str = "/"
+    """Where /proc and /sys are."""
 
 
 class Daemon:
@@ -102,7 +110,15 @@ class Daemon:
         live = model.load(prefix, file)
         live.warm(WARM_RUNS)
         self._slots.put(LIVE, live, 0.0)
+        self._load_companions(file, live)
+        root = self._arguments.root
+        governor = Governor(
+            live.stages.thermal, metrics, lambda: temperatures(Tree(root)), self._error
+        )
+        watcher = Watcher(live.stages.shadow, self._slots, metrics)
         self._workers = Workers(
+            governor=governor,
+            watcher=watcher,
             stages=live.stages,
             place=Place(
                 prefix=prefix,
@@ -114,6 +130,7 @@ class Daemon:
                 model_ref=file.model_ref,
                 generation_digest=file.generation_digest,
                 metrics=metrics,
+                condition=lambda: _condition(governor, watcher),
             ),
             acts=not self._arguments.is_shadow,
             slots=self._slots,
@@ -126,9 +143,22 @@ class Daemon:
             operations.workers = self._workers
             self._workers.start()
         metrics.before_render(lambda: self._gauges(metrics))
-        DeviceMetrics(prefix).attach(metrics)
+        DeviceMetrics(prefix, root).attach(metrics)
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
+
+    def _load_companions(self, file: PipelineFile, live: model.LoadedModel) -> None:
+        """Models beside the live one: loaded now, so that they are judged before a commit, not in the heat."""
+        thermal, shadow = live.stages.thermal, live.stages.shadow
+        wanted = (
+            (SMALLER, None if thermal is None else thermal.smaller),
+            (SHADOW, None if shadow is None else shadow.companion),
+        )
+        for slot, beside in wanted:
+            if beside is not None:
+                loaded = model.companion(self._arguments.prefix, file, beside)
+                loaded.warm(WARM_RUNS)
+                self._slots.put(slot, loaded, 0.0)
 
     def _serve_http(self, live: model.LoadedModel, metrics: Metrics, workers: Workers) -> None:
         # asyncio costs 50 ms of start-up, which a shadow in the middle of a transaction need not pay.
@@ -212,7 +242,7 @@ class Daemon:
             metrics.depth.set(float(len(self._workers.to_infer)), queue="infer")
             metrics.depth.set(float(len(self._workers.to_act)), queue="act")
         metrics.variant.clear()
-        for slot in (LIVE, PREVIOUS):
+        for slot in (LIVE, PREVIOUS, SMALLER, SHADOW):
             if self._slots.has(slot):
                 with self._slots.using(slot) as found:
                     metrics.variant.set(1.0, **_variant_labels(found, slot))
@@ -226,6 +256,11 @@ class Daemon:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+
+
+def _condition(governor: Governor, watcher: Watcher) -> Dict[str, Any]:
+    found = {"thermal": governor.to_json(), "shadow": watcher.to_json()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:

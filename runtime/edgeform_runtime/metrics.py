@@ -101,6 +101,16 @@ class Metrics:
         self.restarts = Counter("edgeform_thread_restarts_total", "Threads restarted, by thread.")
         self.stages = Histogram("edgeform_stage_seconds", "Time spent per stage.")
         self.variant = Counter("edgeform_variant_info", "The live model variant.", "gauge")
+        self.thermal = Counter(
+            "edgeform_thermal_rung", "Rung of the thermal ladder; 0 is beside it.", "gauge"
+        )
+        self.thermal_sensor = Counter("edgeform_thermal_sensor_up", "1 while it is there.", "gauge")
+        self.thermal_changes = Counter(
+            "edgeform_thermal_changes_total", "Moves on the thermal ladder, by the rung reached."
+        )
+        self.shadow = Counter(
+            "edgeform_shadow_frames_total", "Frames of the model that only watches, by outcome."
+        )
         self.depth = Counter("edgeform_queue_depth", "Items waiting, by queue.", "gauge")
         self.memory = Counter("edgeform_resident_memory_bytes", "Resident memory.", "gauge")
         self.ready = Counter("edgeform_ready", "1 when the live model answers.", "gauge")

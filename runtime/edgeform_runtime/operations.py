@@ -90,6 +90,8 @@ class Operations:
             "effective": None,
             "last_error": self._status.last_error,
             "slots": self._slots.to_json(),
+            "thermal": None if self.workers is None else self.workers.governor.to_json(),
+            "shadow": None if self.workers is None else self.workers.watcher.to_json(),
         }
         if self._slots.has(LIVE):
             with self._slots.using(LIVE) as model:
@@ -275,7 +277,17 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    for name in ("capture", "infer", "actions", "reports", "serving", "engine", "vocabulary"):
+    for name in (
+        "capture",
+        "infer",
+        "actions",
+        "reports",
+        "serving",
+        "engine",
+        "vocabulary",
+        "thermal",
+        "shadow",
+    ):
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()
             raise NeedsRestart(f"another {name} stage needs a new process")

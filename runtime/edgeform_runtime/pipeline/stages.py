@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
-from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_runtime.pipeline import (
+    action,
+    beside,
+    capture,
+    postprocess,
+    preprocess,
+    report,
+    settings,
+)
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
@@ -25,6 +33,8 @@ class Stages:
     engine: settings.EngineSettings
     vocabulary: Vocabulary
     """What rules may say of this pipeline's results."""
+    thermal: Optional[beside.Thermal] = None
+    shadow: Optional[beside.Shadow] = None
 
 
 def stages_of(value: Dict[str, Any]) -> Stages:
@@ -52,6 +62,8 @@ def _stages(value: Dict[str, Any]) -> Stages:
         serving=settings.serving(fields.object("serving", default={})),
         engine=settings.engine(fields.object("runtime", default={})),
         vocabulary=VOCABULARIES[str(chosen["kind"])],
+        thermal=beside.thermal(fields.object("thermal", default={}) or None),
+        shadow=beside.shadow(fields.object("shadow", default={}) or None),
     )
     fields.done()
     for number, stage in enumerate(found.actions):

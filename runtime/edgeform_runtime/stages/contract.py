@@ -28,6 +28,8 @@ class Place:
     generation_digest: str = ""
     model_ref: str = ""
     metrics: Optional[Metrics] = None
+    condition: Callable[[], Dict[str, Any]] = dict
+    """What else a report says of the pipeline at this moment: its thermal rung, its shadow."""
 
 
 class Refused(RuntimeFault):

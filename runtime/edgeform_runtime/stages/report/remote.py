@@ -112,6 +112,7 @@ class RemoteReporter:
             "device_health": device_health(self._place.prefix),
             "period_s": self.every_s,
         }
+        found.update(self._place.condition())
         found.update(period.summary())
         if self._place.metrics is not None:
             frames = self._place.metrics.frames()
