@@ -194,6 +194,13 @@ SECRET_NOT_LISTED = Code(
     cause="A new broker or webhook, and `secrets` was not extended.",
     example="secrets: []     # add the name of the secret",
 )
+LADDER = Code(
+    code="EF2032",
+    summary="Thermal ladder cannot be climbed",
+    text="`limits.thermal` has rungs that begin at rising temperatures: slow, then smaller, then pause.",
+    cause="A rung that begins at or below the one before it, or no rung at all.",
+    example="thermal: {slow: {celsius: 80, fps: 5}, pause: {celsius: 75}}     # pause must begin above 80",
+)
 ALL = (
     NO_PROVIDER,
     NO_SITE,
@@ -220,4 +227,5 @@ ALL = (
     STAGES_DO_NOT_FIT,
     BAD_RULE,
     SECRET_NOT_LISTED,
+    LADDER,
 )

@@ -132,6 +132,7 @@ def _composed(
         check.ports(devices, provenance),
         check.providers(devices, provenance),
         check.variants(devices, models, provenance),
+        check.ladders(devices, provenance),
         check.paths(site, folder, devices),
     ]
     if not report.errors:

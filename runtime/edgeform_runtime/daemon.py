@@ -148,7 +148,7 @@ class Daemon:
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
 
     def _load_companions(self, file: PipelineFile, live: model.LoadedModel) -> None:
-        """Models beside the live one: loaded now, so that they are judged before a commit, not in the heat."""
+        """Models beside the live one: loaded now, so that they are judged before a commit."""
         thermal, shadow = live.stages.thermal, live.stages.shadow
         wanted = (
             (SMALLER, None if thermal is None else thermal.smaller),
