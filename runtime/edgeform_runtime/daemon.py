@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
-from edgeform_runtime import VERSION, model, sockets
+from edgeform_runtime import VERSION, model, sockets, stuck
 from edgeform_runtime.control import ControlServer
 from edgeform_runtime.device_metrics import DeviceMetrics
 from edgeform_runtime.errors import PipelineInvalid, RuntimeFault
@@ -60,6 +60,7 @@ class Daemon:
         self._arguments = arguments
         self._environ = environ
         self._notifier = Notifier(environ)
+        self._name = ""
         self._slots = Slots()
         self._status = Status()
         self._stop = threading.Event()
@@ -73,6 +74,9 @@ class Daemon:
         try:
             file = read_pipeline(self._arguments.prefix, self._pipeline_path())
             metrics = Metrics(file.name)
+            self._name = file.name
+            for what, count in stuck.counts(self._arguments.prefix, file.name).items():
+                metrics.stuck.add(float(count), what=what)
             operations = Operations(self._arguments.prefix, self._slots, self._status, metrics)
             control = ControlServer(self._arguments.socket, operations.table())
         except RuntimeFault as exc:
@@ -187,12 +191,9 @@ class Daemon:
         while not self._stop.wait(tick_s):
             if self._status.phase == "failed":
                 raise PipelineInvalid(self._status.last_error or "a thread failed")
-            stuck = self._workers.stuck_for() if self._workers is not None else 0.0
-            if stuck:
-                # A native call cannot be cancelled; only a new process helps.
-                log("error", "inference_stuck", over_time_s=round(stuck, 1))
-                self._notifier.tell("STATUS=inference is stuck")
-                os._exit(EXIT_STUCK)
+            if self._workers is not None:
+                self._end_if_stuck(stuck.INFERENCE, self._workers.stuck_for())
+                self._end_if_stuck(stuck.CAPTURE, self._workers.capture_stuck_for())
             self._notifier.tell("WATCHDOG=1")
         self._notifier.tell("STOPPING=1", "STATUS=draining")
         self._status.phase = "draining"
@@ -204,6 +205,15 @@ class Daemon:
         else:
             log("info", "stopped", drained=True)
         return EXIT_OK
+
+    def _end_if_stuck(self, what: str, over_time_s: float) -> None:
+        """A native call cannot be cancelled; only a new process helps."""
+        if not over_time_s:
+            return
+        log("error", f"{what}_stuck", over_time_s=round(over_time_s, 1))
+        stuck.note(self._arguments.prefix, self._name, what)
+        self._notifier.tell(f"STATUS={what} is stuck")
+        os._exit(EXIT_STUCK)
 
     def _failed(self, fault: RuntimeFault) -> int:
         """Say why on every channel, and stay a moment so that whoever looks can read it."""

@@ -99,6 +99,9 @@ class Metrics:
         self.spool = Counter("edgeform_spool_bytes", "Reports that wait on disk.", "gauge")
         self.http = Counter("edgeform_http_requests_total", "HTTP requests by route and status.")
         self.restarts = Counter("edgeform_thread_restarts_total", "Threads restarted, by thread.")
+        self.stuck = Counter(
+            "edgeform_stuck_total", "Processes ended because something was stuck, by what."
+        )
         self.stages = Histogram("edgeform_stage_seconds", "Time spent per stage.")
         self.variant = Counter("edgeform_variant_info", "The live model variant.", "gauge")
         self.thermal = Counter(

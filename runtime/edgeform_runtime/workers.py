@@ -34,6 +34,8 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 STUCK_FACTOR = 3.0
 STUCK_MIN_S = 10.0
+CAPTURE_STUCK_S = 90.0
+"""Longer than the longest pause between two attempts of a source that is gone."""
 LANE_CLOSE_S = 0.5
 
 
@@ -66,6 +68,8 @@ class Workers:
     ) -> None:
         self.governor, self.watcher = governor, watcher
         self._admitted_s = 0.0
+        self._alive_s: Optional[float] = None
+        self._is_asking = False
         self._stages, self._place = stages, place
         self._slots, self._metrics = slots, metrics
         self._on_error, self._on_failed = on_error, on_failed
@@ -173,6 +177,18 @@ class Workers:
         allowed = max(STUCK_MIN_S, STUCK_FACTOR * self._stages.infer.timeout_s)
         return max(0.0, time.monotonic() - since - allowed)
 
+    def capture_stuck_for(self) -> float:
+        """Seconds by which a source that was alive is over its time; 0 while all is well."""
+        alive_s = self._alive_s
+        if alive_s is None or not self._is_asking:
+            return 0.0
+        timeout_s = float(getattr(self._stages.capture, "timeout_s", 0.0))
+        allowed = max(CAPTURE_STUCK_S, STUCK_FACTOR * timeout_s)
+        return max(0.0, time.monotonic() - alive_s - allowed)
+
+    def _alive(self) -> None:
+        self._alive_s = time.monotonic()
+
     def _supervise(self, name: str, body: Callable[[], None]) -> None:
         crashes: List[float] = []
         while not self._stopped.is_set():
@@ -193,11 +209,15 @@ class Workers:
     def _capture(self) -> None:
         if self._source is None:
             return
-        notices = Notices(failed=self._capture_failed, lost=self._lost, found=self._found)
+        notices = Notices(
+            failed=self._capture_failed, lost=self._lost, found=self._found, alive=self._alive
+        )
         frames = self._source.frames(notices)
         try:
             while self._has_room():
+                self._is_asking = True
                 frame = next(frames, None)
+                self._is_asking, self._alive_s = False, None
                 if frame is None:
                     return
                 self._metrics.captured.add()

@@ -38,18 +38,24 @@ class Refused(RuntimeFault):
     code = "refused"
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Notices:
     """What a source tells beside its frames.
 
     Args:
         failed: an input was there and could not be taken (one word). lost: the source went away (one
-            word, and a sentence). found: it is there, for the first time or again.
+            word, and a sentence). found: it is there, for the first time or again. alive: it waits, and is
+            not stuck; a source that calls it once is expected to go on.
     """
 
     failed: Callable[[str], None]
     lost: Callable[[str, str], None]
     found: Callable[[], None]
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True)
