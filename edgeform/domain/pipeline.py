@@ -67,9 +67,58 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """From this temperature on at most so many frames in a second."""
+
+    celsius: float
+    fps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smaller:
+    """From this temperature on another model answers, with its own goldens."""
+
+    celsius: float
+    model: ModelName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """From this temperature on nothing is inferred."""
+
+    celsius: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thermal:
+    """The thermal ladder; each rung includes those below it.
+
+    Args:
+        sensor: whose temperature counts; None for the hottest.
+        hysteresis_celsius, hold_s: how much cooler it must be, and for how long, to go one rung down.
+    """
+
+    sensor: str | None = None
+    hysteresis_celsius: float = 5.0
+    hold_s: float = 30.0
+    slow: Slow | None = None
+    smaller: Smaller | None = None
+    pause: Pause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     memory_bytes: int | None = None
     cpu_percent: int | None = None
+    thermal: Thermal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """A model that sees one in `every` frames beside the live one, is compared and never acts."""
+
+    model: ModelName
+    every: int = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +136,19 @@ class Pipeline:
     recording: Recording | None = None
     checks: Checks = field(default_factory=Checks)
     limits: Limits = field(default_factory=Limits)
+    shadow: Shadow | None = None
     secrets: tuple[str, ...] = ()
+
+
+def companion_models(pipeline: Pipeline) -> tuple[tuple[str, ModelName], ...]:
+    """(place in the spec, model) of what runs beside the pipeline's own model."""
+    thermal = pipeline.limits.thermal
+    found = []
+    if thermal is not None and thermal.smaller is not None:
+        found.append(("limits.thermal.smaller", thermal.smaller.model))
+    if pipeline.shadow is not None:
+        found.append(("shadow", pipeline.shadow.model))
+    return tuple(found)
 
 
 def operator_json(

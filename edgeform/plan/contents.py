@@ -5,11 +5,21 @@ The key names are the frozen ones of docs/reference/interfaces.md.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
-from edgeform.domain.pipeline import Checks, Infer, Json, Limits, Pipeline, Serving, operator_json
+from edgeform.domain.pipeline import (
+    Checks,
+    Infer,
+    Json,
+    Limits,
+    Pipeline,
+    Serving,
+    Thermal,
+    operator_json,
+)
 from edgeform.domain.recording import Recording, Region
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.capture import Capture
@@ -51,8 +61,13 @@ class PipelineWriter:
         *,
         runtime: LockedArtifact,
         model: LockedArtifact,
+        beside: Mapping[str, LockedArtifact] = MappingProxyType({}),
     ) -> PipelineUse:
-        """One pipeline of a manifest, for the artifacts that were chosen for it."""
+        """One pipeline of a manifest, for the artifacts that were chosen for it.
+
+        Args:
+            beside: those of the models that run beside its own, by model name.
+        """
         once = self._once
         checks = once(pipeline.checks, _checks)
         if checks["provider"] is None:
@@ -62,7 +77,7 @@ class PipelineWriter:
             runtime=runtime.digest,
             model=model.digest,
             engine=str(hardware.runtime.engine),
-            stages=self.stages(pipeline, hardware.runtime),
+            stages=self.stages(pipeline, hardware.runtime) | _beside(pipeline, beside),
             checks=checks,
             limits=once(pipeline.limits, _limits),
             secrets=tuple(sorted(set(pipeline.secrets))),
@@ -91,6 +106,39 @@ class PipelineWriter:
             # The part is kept beside what was written: its identity must not go to another one.
             known = self._written[id(part)] = (part, write(part))
         return known[1]
+
+
+def _beside(pipeline: Pipeline, artifacts: Mapping[str, LockedArtifact]) -> dict[str, Any]:
+    """`thermal` and `shadow` of the stages, where the pipeline has them."""
+    found: dict[str, Any] = {}
+    if pipeline.limits.thermal is not None:
+        found["thermal"] = _thermal(pipeline.limits.thermal, artifacts)
+    if pipeline.shadow is not None:
+        shadow = pipeline.shadow
+        found["shadow"] = {"every": shadow.every, **_companion(artifacts[shadow.model])}
+    return found
+
+
+def _thermal(thermal: Thermal, artifacts: Mapping[str, LockedArtifact]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "hysteresis_celsius": thermal.hysteresis_celsius,
+        "hold_s": thermal.hold_s,
+    }
+    if thermal.sensor is not None:
+        found["sensor"] = thermal.sensor
+    if thermal.slow is not None:
+        found["slow"] = {"celsius": thermal.slow.celsius, "fps": thermal.slow.fps}
+    if thermal.smaller is not None:
+        artifact = artifacts[thermal.smaller.model]
+        found["smaller"] = {"celsius": thermal.smaller.celsius, **_companion(artifact)}
+    if thermal.pause is not None:
+        found["pause"] = {"celsius": thermal.pause.celsius}
+    return found
+
+
+def _companion(artifact: LockedArtifact) -> dict[str, Any]:
+    ref = f"{artifact.name}@{artifact.version}/{artifact.variant}"
+    return {"model": artifact.digest, "model_ref": ref}
 
 
 def _operator(part: Operator) -> Any:

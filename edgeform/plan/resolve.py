@@ -15,7 +15,7 @@ from edgeform.domain.bulk import without_gc
 from edgeform.domain.desired import Desired
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import Digest
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.pipeline import Pipeline, companion_models
 from edgeform.domain.site import Device, SecretRef, Site
 from edgeform.domain.stages.extras import extras_of
 from edgeform.plan import contents, problems
@@ -176,9 +176,19 @@ class _Kinds:
                 found.append(model)
                 continue
             used[runtime.artifact.digest] = runtime.artifact
-            used[model.artifact.digest] = model.artifact
-            reasons.append((model.artifact.name, model.why))
-            uses.append(self._use(pipeline, hardware, runtime.artifact, model.artifact))
+            beside = self._beside(pipeline, hardware, runtime.artifact)
+            refused = tuple(c for c in beside.values() if isinstance(c, Diagnostic))
+            if refused:
+                found += refused
+                continue
+            chosen = {n: c for n, c in beside.items() if isinstance(c, Chosen)}
+            for one in (model, *chosen.values()):
+                used[one.artifact.digest] = one.artifact
+                reasons.append((one.artifact.name, one.why))
+            artifacts_beside = {n: c.artifact for n, c in chosen.items()}
+            uses.append(
+                self._use(pipeline, hardware, runtime.artifact, model.artifact, artifacts_beside)
+            )
         if isinstance(runtime, Chosen):
             reasons.append((runtime.artifact.name, runtime.why))
         artifacts = tuple(used[digest] for digest in sorted(used))
@@ -206,12 +216,13 @@ class _Kinds:
         hardware: HardwareClass,
         runtime: LockedArtifact,
         model: LockedArtifact,
+        beside: Mapping[str, LockedArtifact],
     ) -> Written:
         # The class and the runtime, whose extras the other pipelines decide too, decide which model.
         key = (id(pipeline), id(hardware), runtime.digest)
         found = self._uses.get(key)
         if found is None:
-            use = self._writer.use(pipeline, hardware, runtime=runtime, model=model)
+            use = self._writer.use(pipeline, hardware, runtime=runtime, model=model, beside=beside)
             found = self._uses[key] = written(use)
         return found
 
@@ -222,10 +233,29 @@ class _Kinds:
             found = self._runtimes[key] = choose_runtime(self._shelf, hardware, extras)
         return found
 
+    def _beside(
+        self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact
+    ) -> Mapping[str, Chosen | Diagnostic]:
+        """What was chosen for the models beside the pipeline's own; they have no latency to keep."""
+        return {
+            name: self._chosen_of(pipeline, name, hardware, runtime, None)
+            for _, name in companion_models(pipeline)
+        }
+
     def _chosen_model(
         self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact
     ) -> Chosen | Diagnostic:
-        name, p50_ms = pipeline.infer.model, pipeline.checks.p50_ms
+        objective_ms = pipeline.checks.p50_ms
+        return self._chosen_of(pipeline, pipeline.infer.model, hardware, runtime, objective_ms)
+
+    def _chosen_of(
+        self,
+        pipeline: Pipeline,
+        name: str,
+        hardware: HardwareClass,
+        runtime: LockedArtifact,
+        p50_ms: float | None,
+    ) -> Chosen | Diagnostic:
         model = self._models.get(name)
         if model is None:
             return problems.unknown_model(pipeline.name, name)

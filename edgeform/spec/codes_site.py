@@ -236,6 +236,13 @@ RECIPE = Code(
     cause="Steps in the wrong order, another engine than the recipe is for, or no `calibration`.",
     example="recipe: [int8]      # needs\ncalibration: data/my-calibration",
 )
+LADDER = Code(
+    code="EF2034",
+    summary="Thermal ladder cannot be climbed",
+    text="`limits.thermal` has rungs that begin at rising temperatures: slow, then smaller, then pause.",
+    cause="A rung that begins at or below the one before it, or no rung at all.",
+    example="thermal: {slow: {celsius: 80, fps: 5}, pause: {celsius: 75}}     # pause must begin above 80",
+)
 ALL = (
     VARIANT_ORIGIN,
     RECIPE,
@@ -267,4 +274,5 @@ ALL = (
     SECRET_NOT_LISTED,
     MASK_DOES_NOT_FIT,
     OPEN_WITHOUT_TOKEN,
+    LADDER,
 )

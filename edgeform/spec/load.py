@@ -138,6 +138,7 @@ def _composed(
         check.providers(devices, provenance),
         check.variants(devices, models, provenance),
         check_builds.builds(catalog, folder),
+        check.ladders(devices, provenance),
         check.paths(site, folder, devices),
     ]
     if not report.errors:

@@ -179,4 +179,4 @@ def _all_inputs(subject: Subject, cases: Tuple[golden.Case, ...]) -> List[List[R
 
 def _holds_two(control: Control) -> bool:
     slots = control.state().get("slots")
-    return isinstance(slots, dict) and len(slots) > 1
+    return isinstance(slots, dict) and ("candidate" in slots or "previous" in slots)

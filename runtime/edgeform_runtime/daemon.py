@@ -10,10 +10,11 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
-from edgeform_runtime import VERSION, model, sockets
+from edgeform_runtime import VERSION, model, sockets, stuck
 from edgeform_runtime.control import ControlServer
+from edgeform_runtime.device_metrics import DeviceMetrics
 from edgeform_runtime.errors import PipelineInvalid, RuntimeFault
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
@@ -22,8 +23,14 @@ from edgeform_runtime.operations import Operations, Status, read_pipeline
 from edgeform_runtime.secrets import Secrets, secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Place
+from edgeform_runtime.thermal import Governor
+from edgeform_runtime.watcher import Watcher
 from edgeform_runtime.witness import Witness, witness_of
 from edgeform_runtime.workers import Workers
+from edgeform_wire.companions import SHADOW, SMALLER
+from edgeform_wire.pipeline import PipelineFile
+from edgeform_wire.vitals.heat import temperatures
+from edgeform_wire.vitals.tree import Tree
 
 if TYPE_CHECKING:
     from edgeform_runtime.httpd import HttpServer
@@ -44,6 +51,8 @@ class Arguments:
     pipeline: str
     socket: str
     is_shadow: bool
+    root: str = "/"
+    """Where /proc and /sys are."""
 
 
 class Daemon:
@@ -53,6 +62,7 @@ class Daemon:
         self._arguments = arguments
         self._environ = environ
         self._notifier = Notifier(environ)
+        self._name = ""
         self._slots = Slots()
         self._status = Status()
         self._stop = threading.Event()
@@ -67,6 +77,9 @@ class Daemon:
         try:
             file = read_pipeline(self._arguments.prefix, self._pipeline_path())
             metrics = Metrics(file.name)
+            self._name = file.name
+            for what, count in stuck.counts(self._arguments.prefix, file.name).items():
+                metrics.stuck.add(float(count), what=what)
             operations = Operations(self._arguments.prefix, self._slots, self._status, metrics)
             control = ControlServer(self._arguments.socket, operations.table())
         except RuntimeFault as exc:
@@ -104,6 +117,12 @@ class Daemon:
         live = model.load(prefix, file)
         live.warm(WARM_RUNS)
         self._slots.put(LIVE, live, 0.0)
+        self._load_companions(file, live)
+        root = self._arguments.root
+        governor = Governor(
+            live.stages.thermal, metrics, lambda: temperatures(Tree(root)), self._error
+        )
+        watcher = Watcher(live.stages.shadow, self._slots, metrics)
         place = Place(
             prefix=prefix,
             pipeline=file_name,
@@ -115,9 +134,12 @@ class Daemon:
             generation_digest=file.generation_digest,
             metrics=metrics,
             live=self._serving,
+            condition=lambda: _condition(governor, watcher),
         )
         self._witness = operations.witness = witness_of(live.stages, place, metrics)
         self._workers = Workers(
+            governor=governor,
+            watcher=watcher,
             stages=live.stages,
             place=place,
             acts=not self._arguments.is_shadow,
@@ -133,8 +155,22 @@ class Daemon:
             self._witness.start()
             self._workers.start()
         metrics.before_render(lambda: self._gauges(metrics))
+        DeviceMetrics(prefix, root).attach(metrics)
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
+
+    def _load_companions(self, file: PipelineFile, live: model.LoadedModel) -> None:
+        """Models beside the live one: loaded now, so that they are judged before a commit."""
+        thermal, shadow = live.stages.thermal, live.stages.shadow
+        wanted = (
+            (SMALLER, None if thermal is None else thermal.smaller),
+            (SHADOW, None if shadow is None else shadow.companion),
+        )
+        for slot, beside in wanted:
+            if beside is not None:
+                loaded = model.companion(self._arguments.prefix, file, beside)
+                loaded.warm(WARM_RUNS)
+                self._slots.put(slot, loaded, 0.0)
 
     def _serving(self) -> Tuple[int, str, str]:
         with self._slots.using(LIVE) as live:
@@ -170,12 +206,9 @@ class Daemon:
         while not self._stop.wait(tick_s):
             if self._status.phase == "failed":
                 raise PipelineInvalid(self._status.last_error or "a thread failed")
-            stuck = self._workers.stuck_for() if self._workers is not None else 0.0
-            if stuck:
-                # A native call cannot be cancelled; only a new process helps.
-                log("error", "inference_stuck", over_time_s=round(stuck, 1))
-                self._notifier.tell("STATUS=inference is stuck")
-                os._exit(EXIT_STUCK)
+            if self._workers is not None:
+                self._end_if_stuck(stuck.INFERENCE, self._workers.stuck_for())
+                self._end_if_stuck(stuck.CAPTURE, self._workers.capture_stuck_for())
             self._notifier.tell("WATCHDOG=1")
         self._notifier.tell("STOPPING=1", "STATUS=draining")
         self._status.phase = "draining"
@@ -187,6 +220,15 @@ class Daemon:
         else:
             log("info", "stopped", drained=True)
         return EXIT_OK
+
+    def _end_if_stuck(self, what: str, over_time_s: float) -> None:
+        """A native call cannot be cancelled; only a new process helps."""
+        if not over_time_s:
+            return
+        log("error", f"{what}_stuck", over_time_s=round(over_time_s, 1))
+        stuck.note(self._arguments.prefix, self._name, what)
+        self._notifier.tell(f"STATUS={what} is stuck")
+        os._exit(EXIT_STUCK)
 
     def _failed(self, fault: RuntimeFault) -> int:
         """Say why on every channel, and stay a moment so that whoever looks can read it."""
@@ -227,7 +269,7 @@ class Daemon:
             metrics.depth.set(float(len(self._workers.to_infer)), queue="infer")
             metrics.depth.set(float(len(self._workers.to_act)), queue="act")
         metrics.variant.clear()
-        for slot in (LIVE, PREVIOUS):
+        for slot in (LIVE, PREVIOUS, SMALLER, SHADOW):
             if self._slots.has(slot):
                 with self._slots.using(slot) as found:
                     metrics.variant.set(1.0, **_variant_labels(found, slot))
@@ -241,6 +283,11 @@ class Daemon:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+
+
+def _condition(governor: Governor, watcher: Watcher) -> Dict[str, Any]:
+    found = {"thermal": governor.to_json(), "shadow": watcher.to_json()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:

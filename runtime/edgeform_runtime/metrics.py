@@ -148,15 +148,33 @@ class Metrics:
         )
         self.http = Counter("edgeform_http_requests_total", "HTTP requests by route and status.")
         self.restarts = Counter("edgeform_thread_restarts_total", "Threads restarted, by thread.")
+        self.stuck = Counter(
+            "edgeform_stuck_total", "Processes ended because something was stuck, by what."
+        )
         self.stages = Histogram("edgeform_stage_seconds", "Time spent per stage.")
         self.variant = Counter("edgeform_variant_info", "The live model variant.", "gauge")
+        self.thermal = Counter(
+            "edgeform_thermal_rung", "Rung of the thermal ladder; 0 is beside it.", "gauge"
+        )
+        self.thermal_sensor = Counter("edgeform_thermal_sensor_up", "1 while it is there.", "gauge")
+        self.thermal_changes = Counter(
+            "edgeform_thermal_changes_total", "Moves on the thermal ladder, by the rung reached."
+        )
+        self.shadow = Counter(
+            "edgeform_shadow_frames_total", "Frames of the model that only watches, by outcome."
+        )
         self.depth = Counter("edgeform_queue_depth", "Items waiting, by queue.", "gauge")
         self.memory = Counter("edgeform_resident_memory_bytes", "Resident memory.", "gauge")
         self.ready = Counter("edgeform_ready", "1 when the live model answers.", "gauge")
         self.recent = Recent()
         self._gauges: List[Callable[[], None]] = []
+        self._others: Tuple[Counter, ...] = ()
         for total in (self.captured, self.inferred):
             total.add(0.0)
+
+    def extend(self, others: Tuple[Counter, ...]) -> None:
+        """Render these too; they say nothing of a pipeline, but a scrape finds them with it."""
+        self._others += others
 
     def before_render(self, gauge: Callable[[], None]) -> None:
         """Call `gauge` before every rendering, to set values that are read, not counted."""
@@ -166,7 +184,7 @@ class Metrics:
         for gauge in self._gauges:
             gauge()
         lines: List[str] = []
-        for metric in vars(self).values():
+        for metric in (*vars(self).values(), *self._others):
             if isinstance(metric, (Counter, Histogram)):
                 lines += metric.lines(self._common)
         return ("\n".join(lines) + "\n").encode()

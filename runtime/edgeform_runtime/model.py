@@ -7,7 +7,7 @@ the slot is loaded, never at the first frame.
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
@@ -17,14 +17,21 @@ from edgeform_runtime.drift import reference_in
 from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
 from edgeform_runtime.engines.quantised import to_integers, to_reals
-from edgeform_runtime.errors import FrameError, InferenceFailed, ModelRefused, PipelineInvalid
+from edgeform_runtime.errors import (
+    FrameError,
+    InferenceFailed,
+    ModelRefused,
+    PipelineInvalid,
+    RuntimeFault,
+)
 from edgeform_runtime.metrics import resident_bytes
 from edgeform_runtime.pipeline import Stages, stages_of
+from edgeform_runtime.pipeline.beside import Companion
 from edgeform_runtime.quota import allowed_threads
 from edgeform_runtime.stages.contract import Postprocessor, Seen
 from edgeform_runtime.stages.postprocessors import postprocessor_of
 from edgeform_runtime.stages.preparation import Preparation, preparation_of
-from edgeform_wire import canonical
+from edgeform_wire import canonical, digest
 from edgeform_wire.pipeline import PipelineFile
 from edgeform_wire.reference import Reference
 
@@ -183,6 +190,19 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     loaded = LoadedModel(file, stages, engine, session, postprocessor, preparation, reference)
     loaded.grown_bytes = max(0, resident_bytes() - before)
     return loaded
+
+
+def companion(prefix: str, file: PipelineFile, beside: Companion) -> LoadedModel:
+    """A model beside the pipeline's own, with the same stages around it.
+
+    Raises:
+        PipelineInvalid, ModelRefused, EngineUnavailable: each says what does not fit.
+    """
+    tree = os.path.join("trees", digest.hex_of(beside.model))
+    try:
+        return load(prefix, replace(file, model_tree=tree, model_ref=beside.model_ref))
+    except RuntimeFault as exc:
+        raise PipelineInvalid(f"{beside.model_ref}: {exc.summary}") from exc
 
 
 def inside(prefix: str, path: str, what: str) -> str:

@@ -102,6 +102,8 @@ class Operations:
             "effective": None,
             "last_error": self._status.last_error,
             "slots": self._slots.to_json(),
+            "thermal": None if self.workers is None else self.workers.governor.to_json(),
+            "shadow": None if self.workers is None else self.workers.watcher.to_json(),
         }
         if self._slots.has(LIVE):
             with self._slots.using(LIVE) as model:
@@ -334,6 +336,8 @@ def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
         "engine",
         "recording",
         "vocabulary",
+        "thermal",
+        "shadow",
     )
     for name in parts:
         if getattr(live.stages, name) != getattr(candidate.stages, name):

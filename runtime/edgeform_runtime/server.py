@@ -170,6 +170,9 @@ class Routes:
         if self._waiting >= MAX_WAITING:
             self._metrics.requests.add(variant=model.variant, source="http", outcome="rejected")
             raise RequestError(f"{MAX_WAITING} requests are waiting; try again later", 503)
+        if self._workers.governor.is_paused:
+            self._metrics.requests.add(variant=model.variant, source="http", outcome="rejected")
+            raise RequestError("paused, because the device is too hot; try again later", 503)
         if model.typical_s < INLINE_S and not self._waiting:
             return self._infer_now(request, model, name, version)
         self._waiting += 1

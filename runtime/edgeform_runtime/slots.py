@@ -11,9 +11,11 @@ from typing import Any, Dict, Iterator
 
 from edgeform_runtime.errors import RequestError
 from edgeform_runtime.model import LoadedModel
+from edgeform_wire.companions import SHADOW, SMALLER
 
 LIVE, CANDIDATE, PREVIOUS = "live", "candidate", "previous"
-NAMES = (LIVE, CANDIDATE, PREVIOUS)
+NAMES = (LIVE, CANDIDATE, PREVIOUS, SMALLER, SHADOW)
+"""The last two are companions: they stay as long as the process, and are never live."""
 
 
 class Slots:

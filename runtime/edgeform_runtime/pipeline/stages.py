@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
-from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_runtime.pipeline import (
+    action,
+    beside,
+    capture,
+    postprocess,
+    preprocess,
+    report,
+    settings,
+)
 from edgeform_runtime.pipeline.recording import Recording, recording
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
@@ -28,6 +36,8 @@ class Stages:
     """What is kept of recent frames; None keeps nothing."""
     vocabulary: Vocabulary
     """What rules may say of this pipeline's results."""
+    thermal: Optional[beside.Thermal] = None
+    shadow: Optional[beside.Shadow] = None
 
 
 def stages_of(value: Dict[str, Any]) -> Stages:
@@ -58,6 +68,8 @@ def _stages(value: Dict[str, Any]) -> Stages:
             fields.object("recording", default={}) or None, edges.media_of(value["capture"])
         ),
         vocabulary=VOCABULARIES[str(chosen["kind"])],
+        thermal=beside.thermal(fields.object("thermal", default={}) or None),
+        shadow=beside.shadow(fields.object("shadow", default={}) or None),
     )
     fields.done()
     for number, stage in enumerate(found.actions):

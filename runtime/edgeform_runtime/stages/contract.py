@@ -39,6 +39,9 @@ class Place:
     """Who answers what is asked through reports; other parts register what they can do."""
     live: Optional[Callable[[], Tuple[int, str, str]]] = None
 
+    condition: Callable[[], Dict[str, Any]] = dict
+    """What else a report says of the pipeline at this moment: its thermal rung, its shadow."""
+
     def serving(self) -> Tuple[int, str, str]:
         """(generation, its digest, model) of what serves now, which a swap may have changed."""
         if self.live is None:
@@ -57,18 +60,24 @@ class Refused(RuntimeFault):
     code = "refused"
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Notices:
     """What a source tells beside its frames.
 
     Args:
         failed: an input was there and could not be taken (one word). lost: the source went away (one
-            word, and a sentence). found: it is there, for the first time or again.
+            word, and a sentence). found: it is there, for the first time or again. alive: it waits, and is
+            not stuck; a source that calls it once is expected to go on.
     """
 
     failed: Callable[[str], None]
     lost: Callable[[str, str], None]
     found: Callable[[], None]
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True)

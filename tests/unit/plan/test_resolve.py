@@ -18,12 +18,14 @@ from support.plan import (
 
 from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
-from edgeform.domain.pipeline import Checks
+from edgeform.domain.names import ModelName
+from edgeform.domain.pipeline import Checks, Limits, Pause, Shadow, Smaller, Thermal
 from edgeform.domain.site import SecretRef
 from edgeform.domain.stages.capture import VideoStream
 from edgeform.plan import problems, resolve
 from edgeform.plan.explained import EXPLAINED
 from edgeform_wire import generation
+from edgeform_wire.companions import companions
 
 TOKEN = SecretRef(provider="env", path="MQTT_TOKEN")
 
@@ -253,3 +255,27 @@ def test_drivers_come_from_the_class():
 def test_every_code_of_planning_is_explained_and_used():
     source = Path(problems.__file__).read_text()
     assert set(re.findall(r'code="(EF\d{4})"', source)) == set(EXPLAINED)
+
+
+def test_models_beside_a_pipelines_own_are_in_the_manifest_by_digest():
+    small = a_model("small")
+    thermal = Thermal(
+        smaller=Smaller(celsius=80.0, model=ModelName("small")), pause=Pause(celsius=90.0)
+    )
+    pipeline = replace(
+        a_pipeline(),
+        limits=Limits(thermal=thermal),
+        shadow=Shadow(model=ModelName("small"), every=7),
+    )
+    site = a_site(a_device(pipelines=(pipeline,)), models=(a_model(), small))
+    lock = a_lock(a_runtime_artifact(), a_model_artifact(), a_model_artifact("small"))
+    found = resolve(site, lock)
+    assert not found.blocked, found.diagnostics
+    generation = found.desired[0].generation
+    (use,) = generation.pipelines
+    artifact = next(a for a in generation.artifacts if a.name == "small")
+    assert use.stages["thermal"]["smaller"]["model"] == artifact.digest
+    assert use.stages["thermal"]["pause"] == {"celsius": 90.0}
+    assert use.stages["shadow"]["every"] == 7
+    assert use.stages["shadow"]["model_ref"] == f"small@{artifact.version}/{artifact.variant}"
+    assert companions(use.stages) == (("smaller", artifact.digest), ("shadow", artifact.digest))

@@ -18,6 +18,7 @@ from edgeform_runtime.pipeline.report import COMMANDS, Remote
 from edgeform_runtime.stages.contract import Place
 from edgeform_runtime.stages.report import conversation
 from edgeform_runtime.stages.report.asks import BUSY, REPORT, STATUS, Answer, Ask
+from edgeform_runtime.stages.report.device import device_health
 from edgeform_runtime.stages.report.profiles import Outgoing, Profile
 from edgeform_runtime.stages.report.receipts import Receipts
 from edgeform_runtime.stages.report.spool import Spool
@@ -114,6 +115,7 @@ class RemoteReporter:
             **self._identity(),
             **period.summary(),
         }
+        found.update(self.place.condition())
         if self.place.metrics is not None:
             frames = self.place.metrics.frames()
             found.update(failed=frames["failed"], dropped=frames["dropped"])
@@ -128,6 +130,7 @@ class RemoteReporter:
             "generation_digest": digest,
             "model": model,
             "update": update_status(self.place.prefix),
+            "device_health": device_health(self.place.prefix),
         }
 
     def _carry(self) -> None:
