@@ -85,6 +85,8 @@ def command(
         device = roll.devices[0]
         client = roll.client(transport, device)
         name = _pipeline_of(device, pipeline)
+        if out is not None:
+            _check_free(out)
         found = _wanted(client, name, file)
         if isinstance(found, Refusal):
             return worst_of(tell([missed(device.name, found)]))
@@ -164,8 +166,7 @@ def _fetch(client: DeviceClient, found: Listed, target: Path) -> int | Refusal:
     Raises:
         UsageError: there is a file already. Corrupt: what arrived is damaged.
     """
-    if target.exists():
-        raise UsageError(f"{target} is there already.", hint="Give another name with --out.")
+    _check_free(target)
     part = target.with_name(target.name + ".part")
     try:
         with part.open("wb") as stream:
@@ -184,6 +185,11 @@ def _fetch(client: DeviceClient, found: Listed, target: Path) -> int | Refusal:
     finally:
         part.unlink(missing_ok=True)
     return frames
+
+
+def _check_free(target: Path) -> None:
+    if target.exists():
+        raise UsageError(f"{target} is there already.", hint="Give another name with --out.")
 
 
 def _piece(client: DeviceClient, found: Listed, offset: int) -> bytes | Refusal:

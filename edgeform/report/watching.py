@@ -21,12 +21,12 @@ COLUMNS = (
     Column(title="STATE"),
     Column(title="GEN", right=True),
     Column(title="FPS", right=True),
-    Column(title="P50", right=True),
-    Column(title="P95", right=True),
+    Column(title="P50 MS", right=True),
+    Column(title="P95 MS", right=True),
     Column(title="DROPPED", right=True),
     Column(title="FAILED", right=True),
     Column(title="PSI", right=True),
-    Column(title="TEMP", right=True),
+    Column(title="TEMP C", right=True),
     Column(title="DETAIL"),
 )
 NONE = "-"

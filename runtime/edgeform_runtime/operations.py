@@ -165,8 +165,9 @@ class Operations:
                 answer["result"], problem = _result_or_problem(model, inferred, seen)
                 if problem:
                     answer["result_error"] = problem
-                elif self.witness is not None:
-                    self.witness.answered(model, body, seen, inferred, answer["result"])
+                if self.witness is not None:
+                    made = answer["result"] or {"problem": problem}
+                    self.witness.answered(model, body, seen, inferred, made)
         answer["outputs"] = _descriptions(inferred.outputs)
         if shown:
             answer["inputs"] = _descriptions(shown)

@@ -123,6 +123,8 @@ def _json_changed(chance: random.Random, body: bytes) -> bytes:
     except ValueError:
         return _bytes_changed(chance, body)
     places = list(_places(document))
+    if not places:
+        return _bytes_changed(chance, body)
     holder, key = chance.choice(places)
     if chance.random() < 0.2 and isinstance(holder, dict):
         del holder[key]

@@ -135,7 +135,8 @@ class Recorder:
                 _, gone = self._ring.popleft()
                 self._bytes -= gone.size_bytes + _RECORD_BYTES
         self._metrics.recorded.add(outcome="ok")
-        if self._gate is not None and self._gate.opens(result, taken.captured):
+        is_frame = taken.source == "capture"  # a golden is no sign of what happens here
+        if is_frame and self._gate is not None and self._gate.opens(result, taken.captured):
             self._ask("rule", self._stage.when or "")
 
     def drifted(self, drift: Drift) -> None:

@@ -9,20 +9,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from support.captures import DIGEST, read
+from support.captures import DIGEST, a_kept, a_model, read
 from support.runtime import MODEL, SCENES, a_pipeline_file, running, some_stages
 
-from edgeform_runtime.drift import DriftWatch, features_of
+from edgeform_runtime.drift import Drift, DriftWatch, features_of
 from edgeform_runtime.errors import FrameError, PipelineInvalid
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.pipeline import stages_of
 from edgeform_runtime.pipeline.recording import Mask, Recording, Region
 from edgeform_runtime.recording.files import Files
 from edgeform_runtime.recording.masks import masked
+from edgeform_runtime.recording.recorder import Recorder
 from edgeform_runtime.stages.content import npy_of, series_of
+from edgeform_runtime.stages.contract import Place
 from edgeform_runtime.stages.preprocess import decode
 from edgeform_wire import canonical, reference
 from edgeform_wire.capture import About, Kept, Model
+from edgeform_wire.rules import VOCABULARIES
 
 SCENE = (SCENES / "scene-00-digit-8.png").read_bytes()
 STAGE = Recording(
@@ -340,3 +343,24 @@ def test_a_kept_record_says_how_large_it_is():
     assert replace(kept, content=b"").size_bytes == 0
     assert json.loads(json.dumps(STAGE.mask.to_json())) == {}
     assert (MODEL / "model.onnx").exists()
+
+
+def test_inputs_that_moved_further_than_the_spec_allows_make_a_file(tmp_path):
+    stage = replace(STAGE, drift_above=0.3)
+    place = Place(prefix=str(tmp_path), pipeline="gate")
+    recorder = Recorder(stage, place, Metrics("gate"), VOCABULARIES["classify"])
+    recorder._ring.append((a_model(), a_kept()))
+    recorder.start()
+    recorder.drifted(Drift("mean.0", 0.29, 500, 0.1))
+    recorder.drifted(Drift("mean.0", 0.5, 100, 0.6))  # as large by chance
+    folder = tmp_path / "results/gate/captures"
+    time.sleep(0.3)
+    assert not folder.exists() or list(folder.iterdir()) == []
+    recorder.drifted(Drift("mean.0", 0.5, 500, 0.1))
+    deadline = time.monotonic() + 20
+    while not (folder.exists() and [p for p in folder.iterdir() if p.suffix == ".efcap"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    recorder.close()
+    (path,) = folder.iterdir()
+    assert read(path.read_bytes())[0].detail == "PSI of mean.0 is 0.500, above 0.3"
