@@ -1,4 +1,4 @@
-"""What `edgeform lock` would change, without building or writing; and whether the locked files are the same."""
+"""What `edgeform lock` would change, without building; and whether the locked files are the same."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

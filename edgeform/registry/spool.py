@@ -4,6 +4,7 @@
 hashed from this disk, and an object is hashed again before it is used.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ class Offered:
 
 
 class Spool:
-    """A folder for downloads. Two processes may share it: parts are theirs by name and process."""
+    """A folder for downloads; several processes may share it."""
 
     def __init__(self, folder: Path, *, limit_bytes: int = LARGEST_BYTES) -> None:
         self.folder = folder
@@ -115,6 +116,11 @@ class Spool:
     def _taken(self, file: Offered) -> SourceFile:
         part = self._part(file)
         part.parent.mkdir(parents=True, exist_ok=True)
+        with part.with_name(part.name + ".lock").open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # another edgeform may want the same file now
+            return self._taken_alone(file, part)
+
+    def _taken_alone(self, file: Offered, part: Path) -> SourceFile:
         had_bytes = part.stat().st_size if part.exists() else 0
         self._download(file, part)
         digest, size = _measured(part)

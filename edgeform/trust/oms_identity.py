@@ -27,7 +27,7 @@ def key_of(
     """The key that the authority says belongs to the identity.
 
     Raises:
-        NotTrusted: as `refuse` makes it: no chain to the authority, expired, or for somebody or something else.
+        NotTrusted: as `refuse` makes it: no chain to the authority, expired, or for somebody else.
     """
     if "certificate" in material or material.get("tlogEntries"):
         raise refuse(
@@ -79,7 +79,8 @@ def _check_chain(
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             # Nothing signed says when the signature was made, so it counts only while they are valid.
             raise refuse(
-                f"A certificate of its chain is not valid now (until {certificate.not_valid_after_utc:%Y-%m-%d}).",
+                "A certificate of its chain is not valid now (it was until"
+                f" {certificate.not_valid_after_utc:%Y-%m-%d}).",
                 hint="Have the model signed again.",
             )
 
@@ -94,7 +95,7 @@ def _check_leaf(leaf: x509.Certificate, identity: str, refuse: Refuse) -> None:
         *names.get_values_for_type(x509.UniformResourceIdentifier),
     )
     if identity not in known:
-        raise refuse(f"It was signed by {', '.join(known) or 'nobody that has a name'!s:.200}.")
+        raise refuse(f"It was signed by {', '.join(known)[:200] or 'nobody that has a name'}.")
 
 
 def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
