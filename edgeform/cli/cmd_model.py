@@ -64,10 +64,11 @@ def import_command(
     signature: Path | None,
     site: str | None,
 ) -> int:
-    """Take the model in FOLDER into a directory registry of the site, whole or not at all.
+    """Take the model in FOLDER into a directory registry of the site.
 
-    Every file is looked at, and what could run code is refused. With --oms-key, or --oms-identity and
-    --oms-ca, the signature must hold for every file; there is no way to skip one that was asked for.
+    It comes in whole or not at all. Every file is looked at, and what could run code is refused. With
+    --oms-key, or --oms-identity and --oms-ca, the signature must hold for every file; there is no way to
+    skip one that was asked for.
     """
     name, _, version = model.rpartition("@")
     if not name:
@@ -99,10 +100,11 @@ def import_command(
 def export_command(
     model: str, variant: str | None, out: Path, key: Path | None, site: str | None
 ) -> int:
-    """Write the locked files of MODEL into a new folder, proven, with an OMS signature if --oms is given.
+    """Write the locked files of MODEL into a new folder, signed with --oms.
 
-    The key's passphrase comes from EDGEFORM_OMS_PASSPHRASE, or from the file that
-    EDGEFORM_OMS_PASSPHRASE_FILE names. Others check it with `model_signing verify key`.
+    Every file is compared with its digest in the lock. The key's passphrase comes from
+    EDGEFORM_OMS_PASSPHRASE, or from the file that EDGEFORM_OMS_PASSPHRASE_FILE names. Others check the
+    signature with `model_signing verify key`.
     """
     wanted = Outgoing(model=model, variant=variant, out=out, key=key)
     done = give_out(find_workspace(site), wanted)

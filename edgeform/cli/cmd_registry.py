@@ -90,7 +90,7 @@ def show_command(registry: str, model: str, site: str | None, output: str) -> in
 )
 @site_option
 def pull_command(registry: str, model: str, out: Path, site: str | None) -> int:
-    """Fetch the files of MODEL@VERSION, every byte compared; the folder is whole or not there."""
+    """Fetch MODEL@VERSION into a new folder, every byte compared."""
     _, opened = _open(site)
     name, _, wanted = model.partition("@")
     if not wanted:
