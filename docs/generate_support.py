@@ -45,6 +45,10 @@ WHY: Mapping[str, str] = {
     "ansible-core": "day zero and vendor roles; only ever run as a process of its own",
     "asyncssh": "SSH servers of the unprivileged lab devices",
     "regopy": "rules in Rego on a saved plan, without a binary",
+    "starlette": "the pages of `edgeform serve`",
+    "uvicorn": "the server below them",
+    "boto3": "models in S3 and in SageMaker's registry",
+    "oras": "models in OCI registries",
     "jsonschema-rs": "checks large sites faster, with the same messages",
 }
 LICENCE_KEYS = ("License-Expression", "License")

@@ -62,7 +62,8 @@ def _check(workspace: Workspace, update: tuple[str, ...]) -> int:
     with talk() as listener:
         found, _ = load_site(workspace, listener)
     old = read(workspace.lock_file).lock if workspace.lock_file.exists() else None
-    done = checked(found, open_registries(workspace, found), old, update=update)
+    with open_registries(workspace, found) as registries:
+        done = checked(found, registries, old, update=update)
     for sentence in done.outdated:
         click.echo(sentence)
     for sentence in done.waiting:
@@ -86,13 +87,14 @@ def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:
         built = workspace.state_dir / "build"
         built.mkdir(exist_ok=True)
         builder = ShelfBuilder(artifacts=artifacts, work_dir=built, tell=tell)
-        return renewed(
-            found,
-            open_registries(workspace, found),
-            builder,
-            old,
-            update=update,
-            work=Path(work),
-            is_here=lambda digest: not artifacts.missing(digest),
-            tell=tell,
-        )
+        with open_registries(workspace, found) as registries:
+            return renewed(
+                found,
+                registries,
+                builder,
+                old,
+                update=update,
+                work=Path(work),
+                is_here=lambda digest: not artifacts.missing(digest),
+                tell=tell,
+            )

@@ -1,6 +1,9 @@
 """`edgeform registry`: look into the registries of a site, and fetch a version to look at it."""
 
 import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,7 +17,7 @@ from edgeform.domain.artifacts import VersionRule
 from edgeform.domain.quantities import show_bytes
 from edgeform.domain.site import Site
 from edgeform.errors import UsageError
-from edgeform.registry.base import Known, Registry, ResolvedVersion, fetch
+from edgeform.registry.base import Known, Listing, Registry, ResolvedVersion, fetch
 from edgeform.spec.shape import nearest
 
 site_option = click.option("--site", help="The site's folder, if it is not the current one.")
@@ -37,14 +40,14 @@ def command() -> None:
 @output_option("text", "json")
 def ls_command(registry: str | None, site: str | None, output: str) -> int:
     """List the site's registries, or the models of one."""
-    found, opened = _open(site)
-    if registry is None:
-        for ref in found.registries:
-            kind = type(ref).__name__.removesuffix("Ref").lower()
-            _say(output, {"registry": ref.name, "kind": kind}, f"{ref.name}\t{kind}")
-        return 0
-    for model in _one(opened, registry).models():
-        _say(output, {"registry": registry, "model": model}, model)
+    with _open(site) as (found, opened):
+        if registry is None:
+            for ref in found.registries:
+                kind = type(ref).__name__.removesuffix("Ref").lower()
+                _say(output, {"registry": ref.name, "kind": kind}, f"{ref.name}\t{kind}")
+            return 0
+        for model in _one(opened, registry).models():
+            _say(output, {"registry": registry, "model": model}, model)
     return 0
 
 
@@ -55,27 +58,13 @@ def ls_command(registry: str | None, site: str | None, output: str) -> int:
 @output_option("text", "json")
 def show_command(registry: str, model: str, site: str | None, output: str) -> int:
     """Show a model's versions, or the files of one: MODEL or MODEL@VERSION."""
-    _, opened = _open(site)
-    chosen = _one(opened, registry)
     name, _, wanted = model.partition("@")
-    if wanted:
-        resolved = _resolved(chosen, name, wanted)
-        for file in resolved.files:
-            value = {"path": file.path, "size_bytes": file.size_bytes, "digest": file.digest}
-            _say(output, value, f"{file.digest}  {show_bytes(file.size_bytes):>10}  {file.path}")
-        click.echo(f"{name} {resolved.version}: {resolved.digest}", err=True)
-        return 0
-    listing = chosen.listing(name)
-    for known in listing.versions:
-        aliases = [alias for alias, version in listing.aliases if version == known.name]
-        value = {
-            "version": known.name,
-            "semver": known.semver or None,
-            "released": known.is_released,
-            "approved": known.is_approved,
-            "aliases": aliases,
-        }
-        _say(output, value, _line(known, aliases))
+    with _open(site) as (_, opened):
+        chosen = _one(opened, registry)
+        if wanted:
+            _show_files(_resolved(chosen, name, wanted), output)
+        else:
+            _show_versions(chosen.listing(name), output)
     return 0
 
 
@@ -91,7 +80,6 @@ def show_command(registry: str, model: str, site: str | None, output: str) -> in
 @site_option
 def pull_command(registry: str, model: str, out: Path, site: str | None) -> int:
     """Fetch MODEL@VERSION into a new folder, every byte compared."""
-    _, opened = _open(site)
     name, _, wanted = model.partition("@")
     if not wanted:
         raise UsageError(
@@ -100,25 +88,26 @@ def pull_command(registry: str, model: str, out: Path, site: str | None) -> int:
         )
     if out.exists():
         raise UsageError(f"{out} is there already.", hint="Name a folder that is not.")
-    chosen = _one(opened, registry)
-    resolved = _resolved(chosen, name, wanted)
-    arriving = out.with_name(f".{out.name}.part")
-    if arriving.exists():
-        raise UsageError(f"{arriving} is left from another run.", hint=f"rm -r {arriving}")
-    fetch(chosen, resolved, arriving)
+    arriving = out.with_name(f".{out.name}.{os.getpid()}.part")
+    with _open(site) as (_, opened):
+        chosen = _one(opened, registry)
+        resolved = _resolved(chosen, name, wanted)
+        fetch(chosen, resolved, arriving)
     arriving.rename(out)
     click.echo(f"{name} {resolved.version}: {show_bytes(resolved.size_bytes)} in {out}")
     return 0
 
 
-def _open(site: str | None) -> tuple[Site, dict[str, Registry]]:
+@contextmanager
+def _open(site: str | None) -> Iterator[tuple[Site, Mapping[str, Registry]]]:
     workspace = find_workspace(site)
     with talk() as listener:
         found, _ = load_site(workspace, listener)
-    return found, dict(open_registries(workspace, found))
+    with open_registries(workspace, found) as opened:
+        yield found, opened
 
 
-def _one(opened: dict[str, Registry], name: str) -> Registry:
+def _one(opened: Mapping[str, Registry], name: str) -> Registry:
     if name not in opened:
         known = f"There are: {', '.join(opened)}." if opened else "It has none."
         raise UsageError(f"The site has no registry {name!r}.", hint=nearest(name, opened) or known)
@@ -132,10 +121,32 @@ def _resolved(registry: Registry, name: str, wanted: str) -> ResolvedVersion:
         return registry.resolve(name, VersionRule.CHANNEL, wanted)
     if wanted[0] in "^~<>=*":
         return registry.resolve(name, VersionRule.SEMVER, wanted)
+    if wanted.startswith("sha256-"):  # what has no other name than its digest is in no listing
+        return registry.resolve(name, VersionRule.EXACT, wanted)
     listing = registry.listing(name)
     if wanted in dict(listing.aliases) and wanted not in listing.names():
         return registry.resolve(name, VersionRule.ALIAS, wanted)
     return registry.resolve(name, VersionRule.EXACT, wanted)
+
+
+def _show_files(resolved: ResolvedVersion, output: str) -> None:
+    for file in resolved.files:
+        value = {"path": file.path, "size_bytes": file.size_bytes, "digest": file.digest}
+        _say(output, value, f"{file.digest}  {show_bytes(file.size_bytes):>10}  {file.path}")
+    click.echo(f"{resolved.source} {resolved.version}: {resolved.digest}", err=True)
+
+
+def _show_versions(listing: Listing, output: str) -> None:
+    for known in listing.versions:
+        aliases = [alias for alias, version in listing.aliases if version == known.name]
+        value = {
+            "version": known.name,
+            "semver": known.semver or None,
+            "released": known.is_released,
+            "approved": known.is_approved,
+            "aliases": aliases,
+        }
+        _say(output, value, _line(known, aliases))
 
 
 def _line(known: Known, aliases: list[str]) -> str:
@@ -146,5 +157,5 @@ def _line(known: Known, aliases: list[str]) -> str:
     return f"{known.name}\t{', '.join(notes)}".rstrip()
 
 
-def _say(output: str, value: dict[str, object], text: str) -> None:
+def _say(output: str, value: Mapping[str, object], text: str) -> None:
     click.echo(json.dumps(value, sort_keys=True) if output == "json" else text)

@@ -7,6 +7,7 @@ hashed from this disk, and an object is hashed again before it is used.
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,9 @@ class Spool:
                 hint="Make room on this disk, then run the command again: it goes on where it stopped.",
             ) from exc
 
-    def forget(self, digest: str) -> None:
-        """Drop an object that is no longer needed."""
-        self._object(digest).unlink(missing_ok=True)
+    def clear(self) -> None:
+        """Drop all objects; whoever is using one has it open."""
+        shutil.rmtree(self.folder / "objects", ignore_errors=True)
 
     def path(self, digest: str) -> Path:
         """Where an object that was taken lies."""
