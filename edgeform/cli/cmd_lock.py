@@ -14,6 +14,7 @@ from edgeform.cli.talking import talk
 from edgeform.cli.workspace import Workspace, find_workspace
 from edgeform.errors import Corrupt, Stale
 from edgeform.events import Note
+from edgeform.lock.checking import checked
 from edgeform.lock.lockfile import read, write
 from edgeform.lock.resolve import Renewed, renewed
 from edgeform.store.artifacts import Artifacts
@@ -25,14 +26,20 @@ from edgeform_wire.artifact import Artifact
 @click.option(
     "--update", multiple=True, metavar="MODEL", help="Ask this model's rule again; * for all."
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit 6 if the lock is out of date.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Build and write nothing; exit 6 if the lock is out of date, 12 if what is locked was replaced.",
+)
 def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
     """Resolve every model to a version and its bytes, and every closure to a digest.
 
     What is locked stays until --update names it or the site asks for something else; so planning needs no
-    registry and no builder.
+    registry and no builder. --check also asks the registries whether the locked files are still the same.
     """
     workspace = find_workspace(site)
+    if check:
+        return _check(workspace, update)
     done = renew(workspace, update)
     for change in done.changes:
         click.echo(change)
@@ -42,11 +49,30 @@ def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
             f" Python {request.python}{_beside(request.extras)}: devices of that kind cannot be planned",
             err=True,
         )
-    if check and done.changes:
-        raise Stale("edgeform.lock is out of date.", hint="Renew it:\n    edgeform lock")
-    if not check:
-        write(workspace.lock_file, done.lock)
-        click.echo(f"{workspace.lock_file}: {len(done.lock.artifacts)} artifacts", err=True)
+    write(workspace.lock_file, done.lock)
+    click.echo(f"{workspace.lock_file}: {len(done.lock.artifacts)} artifacts", err=True)
+    return 0
+
+
+def _check(workspace: Workspace, update: tuple[str, ...]) -> int:
+    """Say what would change; nothing is built, and nothing is written but downloads.
+
+    Raises:
+        Stale: the same command without --check would write another lock.
+        Corrupt: a locked version has other files by now.
+    """
+    with talk() as listener:
+        found, _ = load_site(workspace, listener)
+    old = read(workspace.lock_file).lock if workspace.lock_file.exists() else None
+    with open_registries(workspace, found) as registries:
+        done = checked(found, registries, old, update=update)
+    for sentence in done.outdated:
+        click.echo(sentence)
+    for sentence in done.waiting:
+        click.echo(f"{sentence}; it stays until --update")
+    if done.outdated:
+        again = "".join(f" --update {name}" for name in update)
+        raise Stale("edgeform.lock is out of date.", hint=f"Renew it:\n    edgeform lock{again}")
     return 0
 
 
@@ -67,17 +93,18 @@ def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:
         built = workspace.state_dir / "build"
         built.mkdir(exist_ok=True)
         builder = ShelfBuilder(artifacts=artifacts, work_dir=built, tell=tell)
-        return renewed(
-            found,
-            open_registries(workspace, found),
-            builder,
-            old,
-            update=update,
-            work=Path(work),
-            is_here=lambda digest: not artifacts.missing(digest),
-            driver=lambda digest: _driver(artifacts, digest),
-            tell=tell,
-        )
+        with open_registries(workspace, found) as registries:
+            return renewed(
+                found,
+                registries,
+                builder,
+                old,
+                update=update,
+                work=Path(work),
+                is_here=lambda digest: not artifacts.missing(digest),
+                driver=lambda digest: _driver(artifacts, digest),
+                tell=tell,
+            )
 
 
 def _driver(artifacts: Artifacts, digest: str) -> Artifact:

@@ -22,6 +22,8 @@ VERBS: dict[str, str] = {
     "explain": "tell where a value comes from, or what a code means",
     "schema": "print a JSON Schema",
     "lock": "resolve model versions and closures into edgeform.lock",
+    "registry": "look into the registries that models come from",
+    "model": "inspect model files, take them in and give them out, with signatures",
     "build": "make variants by their recipes, and prove that they are right",
     "plan": "show what would change on each device",
     "policy": "judge a plan by a team's own rules",

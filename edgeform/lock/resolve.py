@@ -124,16 +124,16 @@ def renewed(
         Corrupt: a locked version that nobody asked to update has other files than were locked.
     """
     update_names = tuple(update)
-    wanted = _updates(site, update_names)
+    wanted = updates(site, update_names)
     kept_sources = {s.model: s for s in old.sources} if old else {}
     sources: list[LockedSource] = []
     artifacts: list[LockedArtifact] = []
     for model in site.models:
         registry = registries[model.registry]
         before = kept_sources.get(model.name)
-        is_kept = before is not None and _same_rule(before, model) and model.name not in wanted
+        is_kept = before is not None and is_same_rule(before, model) and model.name not in wanted
         if is_kept and before is not None and old is not None:
-            kept = _locked_variants(old, model, before)
+            kept = locked_variants(old, model, before)
             if kept is not None and all(is_here(a.digest) for a in kept):
                 sources.append(before)
                 artifacts += (*kept, *_still_built(old, model, before))
@@ -183,7 +183,12 @@ def _which(before: LockedSource, now: ResolvedVersion) -> str:
     return f": {', '.join(differ[:3])}{more}"
 
 
-def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
+def updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
+    """The models whose rule is asked again.
+
+    Raises:
+        UsageError: one that the site does not have.
+    """
     known = [model.name for model in site.models]
     if EVERYTHING in asked:
         return frozenset(known)
@@ -193,7 +198,8 @@ def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
     return frozenset(asked)
 
 
-def _same_rule(before: LockedSource, model: Model) -> bool:
+def is_same_rule(before: LockedSource, model: Model) -> bool:
+    """Whether the site still asks as it did when the version was locked."""
     return (before.registry, before.source, before.rule, before.wanted) == (
         model.registry,
         model.source,
@@ -202,7 +208,7 @@ def _same_rule(before: LockedSource, model: Model) -> bool:
     )
 
 
-def _locked_variants(
+def locked_variants(
     old: Lock, model: Model, before: LockedSource
 ) -> tuple[LockedArtifact, ...] | None:
     """What the lock has of every variant that is a file of the version; None if one is not in it."""
@@ -304,7 +310,7 @@ def _runtimes(
     found: list[LockedArtifact] = []
     missing: list[RuntimeRequest] = []
     for request in runtimes_of(site.devices):
-        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
+        kept = [a for a in (old.artifacts if old else ()) if serves(a, request)]
         if kept and all(is_here(a.digest) for a in kept):
             found += kept
             continue
@@ -321,7 +327,8 @@ def _runtimes(
     return tuple(found), tuple(missing)
 
 
-def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
+def serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
+    """Whether a locked artifact is a closure for the request."""
     return (
         artifact.kind == "runtime"
         and artifact.engine == request.engine

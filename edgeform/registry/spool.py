@@ -4,8 +4,10 @@
 hashed from this disk, and an object is hashed again before it is used.
 """
 
+import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,7 @@ class Offered:
 
 
 class Spool:
-    """A folder for downloads. Two processes may share it: parts are theirs by name and process."""
+    """A folder for downloads; several processes may share it."""
 
     def __init__(self, folder: Path, *, limit_bytes: int = LARGEST_BYTES) -> None:
         self.folder = folder
@@ -104,9 +106,9 @@ class Spool:
                 hint="Make room on this disk, then run the command again: it goes on where it stopped.",
             ) from exc
 
-    def forget(self, digest: str) -> None:
-        """Drop an object that is no longer needed."""
-        self._object(digest).unlink(missing_ok=True)
+    def clear(self) -> None:
+        """Drop all objects; whoever is using one has it open."""
+        shutil.rmtree(self.folder / "objects", ignore_errors=True)
 
     def path(self, digest: str) -> Path:
         """Where an object that was taken lies."""
@@ -115,6 +117,11 @@ class Spool:
     def _taken(self, file: Offered) -> SourceFile:
         part = self._part(file)
         part.parent.mkdir(parents=True, exist_ok=True)
+        with part.with_name(part.name + ".lock").open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # another edgeform may want the same file now
+            return self._taken_alone(file, part)
+
+    def _taken_alone(self, file: Offered, part: Path) -> SourceFile:
         had_bytes = part.stat().st_size if part.exists() else 0
         self._download(file, part)
         digest, size = _measured(part)

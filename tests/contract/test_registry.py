@@ -15,6 +15,7 @@ from support.registry_kinds import FILES, VERSIONS
 from edgeform.domain.artifacts import VersionRule
 from edgeform.errors import Corrupt
 from edgeform.registry.base import (
+    RegistryFailed,
     ResolvedVersion,
     SourceFile,
     SourceRefused,
@@ -23,7 +24,16 @@ from edgeform.registry.base import (
 )
 
 pytestmark = pytest.mark.timeout(900)
-KINDS = ("directory", "http", "s3", "sagemaker", "mlflow", "mlflow_s3", "oci", "huggingface")
+KINDS = (
+    "directory",
+    "http",
+    "s3",
+    "sagemaker",
+    "mlflow",
+    pytest.param("mlflow_s3", marks=pytest.mark.slow),
+    "oci",
+    "huggingface",
+)
 
 
 @pytest.fixture(scope="session")
@@ -216,3 +226,24 @@ def test_bytes_that_changed_since_are_refused_and_nothing_is_left(
             tmp_path / "out",
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_mlflow_artifacts_in_s3_come_from_there(published_mlflow_s3, tmp_path):
+    registry = published_mlflow_s3.open(tmp_path)
+    resolved = registry.resolve("s3-digits", VersionRule.ALIAS, "stable")
+    folder = fetch(registry, resolved, tmp_path / "out")
+    assert (folder / "labels.txt").read_bytes() == VERSIONS["1.2.0"]["labels.txt"]
+
+
+@pytest.mark.parametrize("kind", ["mlflow", "oci"])
+def test_a_wrong_password_is_refused_by_the_real_server_and_named_by_its_reference(
+    request, monkeypatch, tmp_path, kind
+):
+    registry = request.getfixturevalue(f"published_{kind}").open(tmp_path)
+    monkeypatch.setitem(kinds.SECRETS, "P", "not this one")
+    with pytest.raises(RegistryFailed) as caught:
+        registry.listing("digits")
+    said = caught.value.rendered()
+    assert "401" in said
+    assert "env/P" in said
+    assert "not this one" not in said

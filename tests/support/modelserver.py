@@ -102,7 +102,7 @@ def a_server(tls=None) -> Iterator[ModelServer]:
             except OSError:
                 pass  # whoever asked has had enough
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - http.server's name
 
         def log_message(self, *_):
             pass
