@@ -251,15 +251,24 @@ def _refused(request: VariantRequest, report: BuildReport) -> VariantRefused:
             failed = [v for v in rung.verdicts if not v.passed]
             said = "; ".join(f"{v.name} {v.found}, wanted {v.wanted}" for v in failed)
             lines.append(f"{rung.name}: {said}")
-    error = VariantRefused(
+    error = refused(
+        request.model,
+        request.variant.name,
         f"{request.model} {request.version}, variant {request.variant.name}: nothing that was tried is right"
         " enough.\n" + "\n".join(lines),
-        address=f"models.{request.model}.variants.{request.variant.name}.build.gate",
-        hint="Calibrate with more of what the devices see, take another recipe, or say by `gate` how much"
-        " less accuracy is acceptable.",
     )
     error.report = report
     return error
+
+
+def refused(model: str, variant: str, detail: str) -> VariantRefused:
+    """That nothing passes the gate, also when that was found out by an earlier build."""
+    return VariantRefused(
+        detail,
+        address=f"models.{model}.variants.{variant}.build.gate",
+        hint="Calibrate with more of what the devices see, take another recipe, or say by `gate` how much"
+        " less accuracy is acceptable.",
+    )
 
 
 def _artifact(
