@@ -229,13 +229,28 @@ class InstallModel(Cost):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """What a model gives or costs, before and after; None where nobody measured it."""
+
+    name: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceModel(Cost):
-    """`swaps`: the pipelines that use it take it over as they run, and stand still where memory is short."""
+    """A model that another version or variant takes the place of.
+
+    Args:
+        swaps: the pipelines that use it take it over as they run, and stand still where memory is short.
+        figures: those that differ: accuracy, agreement, sqnr_db, p50_ms, size_bytes.
+    """
 
     name: str
     before: Ref
     after: Ref
     swaps: bool = False
+    figures: tuple[Figure, ...] = ()
 
     @property
     def address(self) -> str:

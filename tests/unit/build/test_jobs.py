@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 from support.building import a_builder_that
@@ -140,6 +141,6 @@ def test_a_builder_that_cannot_be_started_says_so(tmp_path):
 
 def _is_running(pid):
     with contextlib.suppress(OSError):
-        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state != "Z" and os.kill(pid, 0) is None
     return False

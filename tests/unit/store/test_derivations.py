@@ -1,5 +1,6 @@
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,12 @@ def test_a_record_under_another_name_is_not_believed(artifacts):
     name = digests.hex_of(a_record("b").derivation)
     file.rename(file.with_name(f"{name}.json"))
     assert records.get(a_record("b").derivation) is None
+
+
+def test_a_refusal_is_remembered_without_an_artifact(artifacts):
+    record = replace(a_record(), artifact=None, refusal="SQNR 66.3 dB, wanted at least 90 dB")
+    Derivations(artifacts).put(record)
+    assert Derivations(artifacts).get(record.derivation) == record
 
 
 def test_a_full_disk_leaves_the_old_record(artifacts, monkeypatch):
