@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Json = str | int | float | bool | None | tuple["Json", ...] | Mapping[str, "Json"]
 
 
+OPEN, RESULTS_ONLY = "open", "results_only"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infer:
     """Which model, how precisely, and how long one inference may take."""
@@ -39,6 +42,11 @@ class Serving:
 
     address: str = "127.0.0.1"
     port: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on the device itself can connect."""
+        return not self.port or self.address.startswith("127.") or self.address == "::1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,8 @@ class Pipeline:
     checks: Checks = field(default_factory=Checks)
     limits: Limits = field(default_factory=Limits)
     secrets: tuple[str, ...] = ()
+    egress: str = OPEN
+    """What may leave the device: open, or results_only."""
 
 
 def operator_json(

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
-from edgeform.domain.pipeline import Checks, Infer, Json, Limits, Pipeline, Serving, operator_json
+from edgeform.domain.pipeline import (
+    OPEN,
+    Checks,
+    Infer,
+    Json,
+    Limits,
+    Pipeline,
+    Serving,
+    operator_json,
+)
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.capture import Capture
 from edgeform.domain.stages.postprocess import Postprocess
@@ -70,7 +79,10 @@ class PipelineWriter:
     def stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
         """The six stages, the server and the engine's settings, as the pipeline file holds them."""
         once = self._once
+        # Left out where all may leave, so that generations from before the policy keep their digests.
+        policy = {} if pipeline.egress == OPEN else {"egress": pipeline.egress}
         return {
+            **policy,
             "capture": once(pipeline.capture, _operator),
             "preprocess": [once(part, _operator) for part in pipeline.preprocess],
             "infer": once(pipeline.infer, _infer),

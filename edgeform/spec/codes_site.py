@@ -194,7 +194,25 @@ SECRET_NOT_LISTED = Code(
     cause="A new broker or webhook, and `secrets` was not extended.",
     example="secrets: []     # add the name of the secret",
 )
+EGRESS_BROKEN = Code(
+    code="EF2032",
+    summary="More than results would leave the device",
+    text="The site has `egress: results_only`: labels, numbers and places may leave a device, nothing of an"
+    " input and no raw output of a model. `edgeform explain egress` lists what leaves.",
+    cause="A server that listens for other machines.",
+    example="serving: {address: 0.0.0.0, port: 8080}     # write 127.0.0.1, or egress: open on the Site",
+)
+NOT_PROVEN = Code(
+    code="EF2033",
+    summary="Nothing proves who is at the other end",
+    text="A password is sent only where encryption proves who takes it, and a signed session needs a"
+    " certificate of each side.",
+    cause="`security: none` beside a password, or certificates that nobody named.",
+    example="email: {host: relay, security: none, password: word}     # write security: starttls",
+)
 ALL = (
+    EGRESS_BROKEN,
+    NOT_PROVEN,
     NO_PROVIDER,
     NO_SITE,
     TWO_SITES,

@@ -58,6 +58,7 @@ class Workers:
         on_error: Callable[[str], None],
         on_failed: Callable[[str], None],
     ) -> None:
+        place = replace(place, egress=stages.egress)
         self._stages, self._place = stages, place
         self._slots, self._metrics = slots, metrics
         self._on_error, self._on_failed = on_error, on_failed

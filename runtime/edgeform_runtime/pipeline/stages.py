@@ -5,12 +5,14 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
 from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_runtime.pipeline.bounds import among
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 from edgeform_wire.rules import VOCABULARIES, RuleError, Vocabulary, parse
 
 T = TypeVar("T")
+OPEN, RESULTS_ONLY = "open", "results_only"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Stages:
     reports: Tuple[report.Report, ...]
     serving: settings.Serving
     engine: settings.EngineSettings
+    egress: str
+    """What may leave the device: open, or results_only."""
     vocabulary: Vocabulary
     """What rules may say of this pipeline's results."""
 
@@ -51,6 +55,7 @@ def _stages(value: Dict[str, Any]) -> Stages:
         reports=_operators(fields, "report", report.OPERATORS),
         serving=settings.serving(fields.object("serving", default={})),
         engine=settings.engine(fields.object("runtime", default={})),
+        egress=among(fields.text("egress", OPEN), (OPEN, RESULTS_ONLY), "stages.egress"),
         vocabulary=VOCABULARIES[str(chosen["kind"])],
     )
     fields.done()
