@@ -51,15 +51,22 @@ class Spool:
         seq = self._next
         self._next += 1
         line = _line(seq, record)
-        if not self._segment or self._segment_size + len(line) > self._max_bytes // SEGMENTS:
+        is_new = not self._segment or self._segment_size + len(line) > self._max_bytes // SEGMENTS
+        if is_new:
             # Never the file of an earlier process: its last line may be torn.
             self._segment = os.path.join(self._folder, f"{seq:016d}{ENDING}")
             self._segment_size = 0
-        self._make_room(len(line))
-        with open(self._segment, "ab") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            self._make_room(len(line))
+            with open(self._segment, "ab") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if is_new:
+                _flush_folder(self._folder)
+        except OSError:
+            self._segment = ""  # this one may end in a torn line now
+            raise
         self._segment_size += len(line)
         return seq
 
@@ -78,17 +85,28 @@ class Spool:
     def taken(self, seq: int) -> None:
         """Everything up to this number has been taken."""
         self._sent = max(self._sent, seq)
+        try:
+            self._write_sent()
+        except OSError:
+            # What was taken must go first where the disk is full, or it would stay full.
+            self._drop_taken()
+            self._write_sent()
+        else:
+            self._drop_taken()
+
+    def _write_sent(self) -> None:
         temporary = os.path.join(self._folder, STATE + ".new")
         with open(temporary, "w", encoding="utf-8") as stream:
             json.dump({"sent": self._sent}, stream)
         # Not flushed: after a power cut a few records are sent again, and have their numbers.
         os.replace(temporary, os.path.join(self._folder, STATE))
+
+    def _drop_taken(self) -> None:
+        """Remove files of which nothing waits any more, but for the one that is being written."""
         paths = self._segments()
-        for path, following in zip(paths, [*paths[1:], ""]):
-            is_done = (
-                following and int(os.path.basename(following)[: -len(ENDING)]) <= self._sent + 1
-            )
-            if is_done and path != self._segment:
+        firsts = [int(os.path.basename(path)[: -len(ENDING)]) for path in paths]
+        for path, following in zip(paths, [*firsts[1:], self._next]):
+            if following <= self._sent + 1 and path != self._segment:
                 os.unlink(path)
 
     def _load(self) -> None:
@@ -127,6 +145,15 @@ class Spool:
         """Where nothing says what was sent: all that is there is new, and nothing before it is a gap."""
         first = next((seq for path in self._segments() for seq, _ in _read(path)), 1)
         return first - 1
+
+
+def _flush_folder(folder: str) -> None:
+    """A file's name survives a power cut only when its folder was flushed, too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _line(seq: int, record: Mapping[str, Any]) -> bytes:
