@@ -73,7 +73,9 @@ def runtime(vm_lab, tmp_path_factory):
     with tarfile.open(work / "tree.tar", "w") as archive:
         archive.add(work / "tree" / "lib", PLACE.lstrip("/"), filter=_wanted)
     with (work / "tree.tar").open("rb") as stream:
-        subprocess.run((*machine.ssh_command(), "tar -x -C /"), stdin=stream, check=True, timeout=600)
+        subprocess.run(
+            (*machine.ssh_command(), "tar -x -C /"), stdin=stream, check=True, timeout=600
+        )
     return PLACE
 
 

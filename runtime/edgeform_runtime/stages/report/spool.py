@@ -40,7 +40,9 @@ class Spool:
         self._segment_size = 0
         self._sent = self._read_sent()
         newest = max((seq for path in self._segments() for seq, _ in _read(path)), default=0)
-        self._next = max(newest, self._sent) + 1
+        self._newest = max(newest, self._sent)
+        """The last number that is or was on disk; later ones may be used up by a disk that took nothing."""
+        self._next = self._newest + 1
 
     @property
     def size_bytes(self) -> int:
@@ -68,6 +70,7 @@ class Spool:
             self._segment = ""  # this one may end in a torn line now
             raise
         self._segment_size += len(line)
+        self._newest = seq
         return seq
 
     def peek(self) -> Optional[Spooled]:
@@ -106,7 +109,8 @@ class Spool:
         paths = self._segments()
         firsts = [int(os.path.basename(path)[: -len(ENDING)]) for path in paths]
         for path, following in zip(paths, [*firsts[1:], self._next]):
-            if following <= self._sent + 1 and path != self._segment:
+            is_done = following <= self._sent + 1 or self._newest <= self._sent
+            if is_done and path != self._segment:
                 os.unlink(path)
 
     def _load(self) -> None:
