@@ -73,12 +73,14 @@ def test_a_broker_that_was_down_for_two_days_gets_every_receipt_and_is_told_what
                 reporter.write()
             folder = tmp_path / "results" / "gate" / "spool-0"
             assert sum(f.stat().st_size for f in folder.glob("*.jsonl")) <= 100_000
-            broker.start()
-            listener = broker.listen("edgeform/#")
-            try:
-                seen = listener.wait(lambda s: any(m.get("seq") == 2880 for _, m in s), 120)
-            finally:
-                listener.close()
+        broker.start()
+        listener = broker.listen("edgeform/#")
+        try:
+            with a_reporter(tmp_path, broker.port) as reporter:  # after a restart, too
+                reporter.start()
+                seen = listener.wait(lambda s: any(m.get("seq") == 2880 for _, m in s), 180)
+        finally:
+            listener.close()
     receipts = [m["receipt"]["seq"] for topic, m in seen if topic.endswith("/receipt")]
     reports = [m for topic, m in seen if topic.endswith("/report")]
     assert sorted(set(receipts)) == list(range(1, 21))

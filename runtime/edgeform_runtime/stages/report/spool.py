@@ -4,6 +4,7 @@ Each record has a number that only grows. Numbers that are missing when records 
 they were pushed out by newer ones, or the disk lost them. Nothing here is needed to know it.
 """
 
+import contextlib
 import json
 import os
 import zlib
@@ -39,6 +40,11 @@ class Spool:
         self._segment = ""
         self._segment_size = 0
         self._sent = self._read_sent()
+        if not os.path.exists(os.path.join(folder, STATE)):
+            # From now on it is known that nothing was sent, so that a loss before the first one shows, too.
+            # A full disk must not keep what is there from being sent.
+            with contextlib.suppress(OSError):
+                self._write_sent()
         newest = max((seq for path in self._segments() for seq, _ in _read(path)), default=0)
         self._newest = max(newest, self._sent)
         """The last number that is or was on disk; later ones may be used up by a disk that took nothing."""
