@@ -90,7 +90,7 @@ class Broker:
         certificates = self.authority.folder
         config = self.folder / "mosquitto.conf"
         config.write_text(
-            "per_listener_settings true\npersistence false\n"
+            "per_listener_settings true\npersistence false\nuser root\n"
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
             f"listener {self.tls_port} 127.0.0.1\n"
             f"cafile {certificates}/ca.pem\ncertfile {certificates}/broker.pem\n"
