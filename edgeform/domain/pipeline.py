@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Json = str | int | float | bool | None | tuple["Json", ...] | Mapping[str, "Json"]
 
 
+OPEN, RESULTS_ONLY = "open", "results_only"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infer:
     """Which model, how precisely, and how long one inference may take."""
@@ -45,6 +48,11 @@ class Serving:
     address: str = "127.0.0.1"
     port: int = 0
     token: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on the device itself can connect."""
+        return not self.port or self.address.startswith("127.") or self.address == "::1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +146,8 @@ class Pipeline:
     limits: Limits = field(default_factory=Limits)
     shadow: Shadow | None = None
     secrets: tuple[str, ...] = ()
+    egress: str = OPEN
+    """What may leave the device: open, or results_only."""
 
 
 def companion_models(pipeline: Pipeline) -> tuple[tuple[str, ModelName], ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from edgeform.domain.artifacts import Model
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import ClassName, DeviceName, SiteName
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.pipeline import OPEN, Pipeline
 
 if TYPE_CHECKING:
     from edgeform.domain.registries import RegistryRef
@@ -94,6 +94,7 @@ class Site:
     models: tuple[Model, ...] = ()
     registries: "tuple[RegistryRef, ...]" = ()
     rollout: Rollout = field(default_factory=Rollout)
+    egress: str = OPEN
 
     def device(self, name: str) -> Device | None:
         return next((d for d in self.devices if d.name == name), None)

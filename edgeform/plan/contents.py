@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
 from edgeform.domain.pipeline import (
+    OPEN,
     Checks,
     Infer,
     Json,
@@ -86,7 +87,10 @@ class PipelineWriter:
     def stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
         """The six stages, the server and the engine's settings, as the pipeline file holds them."""
         once = self._once
-        found = {
+        # Left out where all may leave, so that generations from before the policy keep their digests.
+        policy = {} if pipeline.egress == OPEN else {"egress": pipeline.egress}
+        found: dict[str, Any] = {
+            **policy,
             "capture": once(pipeline.capture, _operator),
             "preprocess": [once(part, _operator) for part in pipeline.preprocess],
             "infer": once(pipeline.infer, _infer),

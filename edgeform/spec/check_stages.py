@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from edgeform.domain.pipeline import Pipeline, operator_json
+from edgeform.domain.pipeline import RESULTS_ONLY, Pipeline, operator_json
 from edgeform.domain.stages.action import Action, Email, MqttPublish, OpcUaWrite
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import Mqtt, VideoStream
@@ -30,10 +30,13 @@ def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
             yield from _unnamed(pipeline, where, named)
         wrong = _wrong_proof(action)
         if wrong:
-            yield ef.STAGES_DO_NOT_FIT, where, wrong, ""
+            yield ef.NOT_PROVEN, where, wrong, ""
     yield from _of_capture(pipeline)
     yield from _of_recording(pipeline)
     yield from _of_serving(pipeline)
+    if pipeline.egress == RESULTS_ONLY and not pipeline.serving.is_local:
+        detail = f"The server at {pipeline.serving.address} gives a model's raw outputs to whoever connects."
+        yield ef.EGRESS_BROKEN, ("serving", "address"), detail, "serving: {address: 127.0.0.1}"
     for number, report in enumerate(pipeline.report):
         broker = getattr(report, "broker", None)
         if isinstance(broker, Broker):

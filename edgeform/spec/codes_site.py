@@ -243,9 +243,27 @@ LADDER = Code(
     cause="A rung that begins at or below the one before it, or no rung at all.",
     example="thermal: {slow: {celsius: 80, fps: 5}, pause: {celsius: 75}}     # pause must begin above 80",
 )
+EGRESS_BROKEN = Code(
+    code="EF2035",
+    summary="More than results would leave the device",
+    text="The site has `egress: results_only`: labels, numbers and places may leave a device, nothing of an"
+    " input and no raw output of a model. `edgeform explain egress` lists what leaves.",
+    cause="A server that listens for other machines.",
+    example="serving: {address: 0.0.0.0, port: 8080}     # write 127.0.0.1, or egress: open on the Site",
+)
+NOT_PROVEN = Code(
+    code="EF2036",
+    summary="Nothing proves who is at the other end",
+    text="A password is sent only where encryption proves who takes it, and a signed session needs a"
+    " certificate of each side.",
+    cause="`security: none` beside a password, or certificates that nobody named.",
+    example="email: {host: relay, security: none, password: word}     # write security: starttls",
+)
 ALL = (
     VARIANT_ORIGIN,
     RECIPE,
+    EGRESS_BROKEN,
+    NOT_PROVEN,
     NO_PROVIDER,
     NO_SITE,
     TWO_SITES,

@@ -12,6 +12,7 @@ from edgeform.diagnostics import Diagnostic, has_errors
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import SiteName
+from edgeform.domain.pipeline import OPEN
 from edgeform.domain.registries import RegistryRef
 from edgeform.domain.site import Rollout, Site
 from edgeform.errors import SpecInvalid
@@ -116,7 +117,9 @@ def _composed(
     builder = Devices(
         catalog=catalog,
         classes=classes,
-        pipelines=Pipelines(catalog=catalog, provenance=provenance, report=report),
+        pipelines=Pipelines(
+            catalog=catalog, provenance=provenance, report=report, egress=_egress(site)
+        ),
         provenance=provenance,
         report=report,
         site=site,
@@ -157,6 +160,7 @@ def _composed(
         models=models,
         registries=_registries(registries, folder),
         rollout=rollout,
+        egress=_egress(site),
     )
     return Loaded(
         site=None if has_errors(diagnostics) else result,
@@ -305,6 +309,10 @@ def _site_values(site: Object) -> dict[str, Scalar]:
         if not isinstance(value, (dict, list)) and value is not None
     }
     return values | {"name": site.name}
+
+
+def _egress(site: Object) -> str:
+    return fields.text_or(site.spec, "egress", OPEN)
 
 
 def _own_classes(catalog: Catalog, classes: Classes) -> tuple[HardwareClass, ...]:

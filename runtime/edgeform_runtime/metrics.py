@@ -131,7 +131,9 @@ class Metrics:
         self.lost = Counter("edgeform_capture_lost_total", "Times the source went away, by reason.")
         self.actions = Counter("edgeform_actions_total", "Actions by kind and outcome.")
         self.reports = Counter("edgeform_reports_total", "Reports by kind and outcome.")
-        self.egress = Counter("edgeform_egress_bytes_total", "Payload sent, by kind.")
+        self.egress = Counter(
+            "edgeform_egress_bytes_total", "Payload that left the device, by kind and destination."
+        )
         self.asks = Counter(
             "edgeform_asks_total", "Questions through a report's broker, by operation and status."
         )

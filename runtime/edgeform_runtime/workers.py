@@ -68,6 +68,7 @@ class Workers:
         governor: Governor,
         watcher: Watcher,
     ) -> None:
+        place = replace(place, egress=stages.egress)
         self.governor, self.watcher = governor, watcher
         self._admitted_s = 0.0
         self._alive_s: Optional[float] = None

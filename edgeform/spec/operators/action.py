@@ -1,6 +1,7 @@
 """Action operators out of proven values."""
 
 from collections.abc import Callable
+from typing import TypedDict
 
 from edgeform.domain.stages.action import (
     Action,
@@ -26,15 +27,42 @@ from edgeform.spec.fields import (
 from edgeform.spec.operators.broker import broker
 
 
+class _Triggered(TypedDict):
+    when: str | None
+    for_s: float
+    cooldown_s: float
+
+
+class _Remote(_Triggered):
+    timeout_s: float
+    retries: int
+    queue: int
+
+
+def _triggered(spec: Mapping) -> _Triggered:
+    return {
+        "when": text(spec, "when"),
+        "for_s": number_or(spec, "for_s", 0.0),
+        "cooldown_s": number_or(spec, "cooldown_s", 0.0),
+    }
+
+
+def _remote(spec: Mapping) -> _Remote:
+    return {
+        "timeout_s": number_or(spec, "timeout_s", 10.0),
+        "retries": integer_or(spec, "retries", 3),
+        "queue": integer_or(spec, "queue", 32),
+        **_triggered(spec),
+    }
+
+
 def _store(spec: Mapping) -> StoreLocally:
     return StoreLocally(
         directory=text_or(spec, "directory", "results"),
         max_bytes=size_or(spec, "max_bytes", 64 * 1024 * 1024),
         max_age_s=number_or(spec, "max_age_s", 7 * 86400.0),
         frames=text_or(spec, "frames", "none"),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_triggered(spec),
     )
 
 
@@ -44,12 +72,7 @@ def _webhook(spec: Mapping) -> Webhook:
         header=text_or(spec, "header", "Authorization"),
         secret=text(spec, "secret"),
         ca=text(spec, "ca"),
-        timeout_s=number_or(spec, "timeout_s", 10.0),
-        retries=integer_or(spec, "retries", 3),
-        queue=integer_or(spec, "queue", 32),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_remote(spec),
     )
 
 
@@ -59,12 +82,7 @@ def _mqtt(spec: Mapping) -> MqttPublish:
         broker=broker(block(spec, "broker")),
         qos=integer_or(spec, "qos", 1),
         retain=boolean_or(spec, "retain", default=False),
-        timeout_s=number_or(spec, "timeout_s", 10.0),
-        retries=integer_or(spec, "retries", 3),
-        queue=integer_or(spec, "queue", 32),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_remote(spec),
     )
 
 
@@ -78,12 +96,7 @@ def _modbus_write(spec: Mapping) -> ModbusWrite:
         value=integer_or(spec, "value", 1),
         fail_safe=integer_or(spec, "fail_safe", 0),
         hold_s=number_or(spec, "hold_s", 5.0),
-        timeout_s=number_or(spec, "timeout_s", 10.0),
-        retries=integer_or(spec, "retries", 3),
-        queue=integer_or(spec, "queue", 32),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_remote(spec),
     )
 
 
@@ -95,12 +108,7 @@ def _gpio(spec: Mapping) -> Gpio:
         fail_safe=integer_or(spec, "fail_safe", 0),
         active_low=boolean_or(spec, "active_low", default=False),
         hold_s=number_or(spec, "hold_s", 5.0),
-        timeout_s=number_or(spec, "timeout_s", 10.0),
-        retries=integer_or(spec, "retries", 3),
-        queue=integer_or(spec, "queue", 32),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_remote(spec),
     )
 
 
@@ -117,12 +125,7 @@ def _opcua_write(spec: Mapping) -> OpcUaWrite:
         username=text(spec, "username"),
         password=text(spec, "password"),
         hold_s=number_or(spec, "hold_s", 5.0),
-        timeout_s=number_or(spec, "timeout_s", 10.0),
-        retries=integer_or(spec, "retries", 3),
-        queue=integer_or(spec, "queue", 32),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_remote(spec),
     )
 
 
@@ -137,12 +140,7 @@ def _email(spec: Mapping) -> Email:
         sender=text_or(spec, "sender", ""),
         to=texts(spec, "to"),
         subject=text(spec, "subject"),
-        timeout_s=number_or(spec, "timeout_s", 10.0),
-        retries=integer_or(spec, "retries", 3),
-        queue=integer_or(spec, "queue", 32),
-        when=text(spec, "when"),
-        for_s=number_or(spec, "for_s", 0.0),
-        cooldown_s=number_or(spec, "cooldown_s", 0.0),
+        **_remote(spec),
     )
 
 

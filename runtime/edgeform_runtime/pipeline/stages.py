@@ -13,6 +13,7 @@ from edgeform_runtime.pipeline import (
     report,
     settings,
 )
+from edgeform_runtime.pipeline.bounds import among
 from edgeform_runtime.pipeline.recording import Recording, recording
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
@@ -20,6 +21,7 @@ from edgeform_wire.fields import Fields
 from edgeform_wire.rules import VOCABULARIES, RuleError, Vocabulary, parse
 
 T = TypeVar("T")
+OPEN, RESULTS_ONLY = "open", "results_only"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Stages:
     engine: settings.EngineSettings
     recording: Optional[Recording]
     """What is kept of recent frames; None keeps nothing."""
+    egress: str
+    """What may leave the device: open, or results_only."""
     vocabulary: Vocabulary
     """What rules may say of this pipeline's results."""
     thermal: Optional[beside.Thermal] = None
@@ -67,6 +71,7 @@ def _stages(value: Dict[str, Any]) -> Stages:
         recording=recording(
             fields.object("recording", default={}) or None, edges.media_of(value["capture"])
         ),
+        egress=among(fields.text("egress", OPEN), (OPEN, RESULTS_ONLY), "stages.egress"),
         vocabulary=VOCABULARIES[str(chosen["kind"])],
         thermal=beside.thermal(fields.object("thermal", default={}) or None),
         shadow=beside.shadow(fields.object("shadow", default={}) or None),

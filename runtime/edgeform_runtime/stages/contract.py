@@ -13,6 +13,7 @@ from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Frame, Inferred
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.pipeline.broker import Broker
+from edgeform_runtime.pipeline.stages import OPEN
 from edgeform_runtime.secrets import Secrets
 from edgeform_runtime.stages.mqtt.links import Links
 from edgeform_runtime.stages.report.asks import Desk
@@ -37,10 +38,16 @@ class Place:
     links: Links = field(default_factory=Links)
     desk: Desk = field(default_factory=Desk)
     """Who answers what is asked through reports; other parts register what they can do."""
+    egress: str = OPEN
     live: Optional[Callable[[], Tuple[int, str, str]]] = None
 
     condition: Callable[[], Dict[str, Any]] = dict
     """What else a report says of the pipeline at this moment: its thermal rung, its shadow."""
+
+    def sent(self, kind: str, destination: str, size_bytes: int) -> None:
+        """Count what left the device: payload, without what the network adds."""
+        if self.metrics is not None:
+            self.metrics.egress.add(float(size_bytes), kind=kind, destination=destination)
 
     def serving(self) -> Tuple[int, str, str]:
         """(generation, its digest, model) of what serves now, which a swap may have changed."""

@@ -152,7 +152,7 @@ USES = {
 
 def test_a_closure_holds_what_stages_ask_for_and_is_another_one(packages, sink, tmp_path):
     found = build_closure(a_request(extras=("gpio", "opcua", "video")), sink, tmp_path / "work")
-    assert found.variant == "x86_64-glibc2.28-py3.11+gpio+opcua+video"
+    assert found.variant == "x86_64-glibc2.34-py3.11+gpio+opcua+video"
     assert found.metadata["extras"] == ["gpio", "opcua", "video"]
     assert artifact.decode(found.encoded()) == found
     for file in found.files:

@@ -127,7 +127,7 @@ def test_the_password_is_taken_from_the_secret_and_a_wrong_one_is_final(papers):
 
     def judge(server, session, envelope, mechanism, data):
         said.append(data.password)
-        return AuthResult(success=data.password == b"s3cret")
+        return AuthResult(success=data.password == b"s3cret", handled=False)
 
     how = {"authenticator": judge, "auth_required": True, "auth_require_tls": True}
     with a_relay(papers, **how) as (relay, port):

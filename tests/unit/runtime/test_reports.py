@@ -466,7 +466,8 @@ def test_a_pipeline_reports_while_it_runs(tmp_path, broker):
     assert report["labels"] == {"8": 1}
     assert (report["generation"], report["update"]) == (1, {"state": "committed", "committed": 1})
     assert [m["seq"] for _, m in seen] == list(range(1, len(seen) + 1))
-    assert 'edgeform_egress_bytes_total{pipeline="gate",kind="report_plain"}' in text
+    to = f'destination="127.0.0.1:{broker.port}"'
+    assert f'edgeform_egress_bytes_total{{pipeline="gate",{to},kind="report_plain"}}' in text
 
 
 def test_reports_wait_on_disk_when_the_broker_never_was(tmp_path):

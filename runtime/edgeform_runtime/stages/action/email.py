@@ -43,6 +43,8 @@ class EmailSink:
                 if self._stage.username is not None:
                     relay.login(self._stage.username, self._password())
                 left_out = relay.send_message(message, self._stage.sender, list(self._stage.to))
+            size_bytes = len(message.as_bytes())
+            self._place.sent(self.kind, f"{self._stage.host}:{self._stage.port}", size_bytes)
             if left_out:
                 log("warning", "mail_not_to_all", refused=len(left_out), of=len(self._stage.to))
         except smtplib.SMTPRecipientsRefused as exc:

@@ -17,13 +17,16 @@ class MqttSink:
 
     def write(self, inferred: Inferred) -> None:
         """Raises OSError when the broker has not taken the message in time."""
+        message = result_message(self._place, inferred)
         self._link.publish(
             self._stage.topic,
-            result_message(self._place, inferred),
+            message,
             qos=self._stage.qos,
             retain=self._stage.retain,
             timeout_s=self._stage.delivery.timeout_s,
         )
+        broker = self._stage.broker
+        self._place.sent(self.kind, f"{broker.host}:{broker.port}", len(message))
 
     def idle(self) -> None:
         """There is nothing to do."""

@@ -185,9 +185,10 @@ class RemoteReporter:
 
     def _send(self, message: Outgoing) -> None:
         self._link.publish(message.topic, message.payload, qos=1, retain=False, timeout_s=SEND_S)
-        if self.place.metrics is not None:
-            size = float(len(message.payload))
-            self.place.metrics.egress.add(size, kind=f"report_{self._stage.profile}")
+        broker = self._stage.broker
+        self.place.sent(
+            f"report_{self._stage.profile}", f"{broker.host}:{broker.port}", len(message.payload)
+        )
 
     def _greet(self) -> None:
         for message in conversation.hello(self._profile):
