@@ -48,7 +48,9 @@ class LogbookTagger(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         marks = self.marks[x]
-        words = 2 * marks.cumsum(1) - marks  # a sign has a number of its own, and so has what follows
+        words = (
+            2 * marks.cumsum(1) - marks
+        )  # a sign has a number of its own, and so has what follows
         if self.training:
             x = torch.where(torch.rand(x.shape) < HIDDEN, torch.ones_like(x), x)
         seen = self.layers(self.embed(x).transpose(1, 2)).transpose(1, 2)
@@ -57,6 +59,7 @@ class LogbookTagger(nn.Module):
         kinds, begins = self.kinds(whole), self.begins(whole)
         before = torch.cat((words[:, :1] - 1, words[:, :-1]), 1)
         inside = (words == before).float()[..., None]
-        first = kinds[..., 1:] + begins - NEVER * inside
-        later = kinds[..., 1:] - begins
+        # The better of B and I is as good as the type itself, so that no word falls apart.
+        first = kinds[..., 1:] - torch.relu(-begins) - NEVER * inside
+        later = kinds[..., 1:] - torch.relu(begins) * (1 - inside)
         return torch.cat((kinds[..., :1], torch.stack((first, later), -1).flatten(2)), 2)
