@@ -1,7 +1,8 @@
 """A tagger of characters whose words stay whole: dilated convolutions, then a mean over each word.
 
-Dilated convolutions over a line are after Strubell et al. (arXiv 1702.02098). What a word is, letters and digits between
-other signs, the network finds by itself; all characters of a word get one type, and only its first may begin an entity.
+Dilated convolutions over a line are after Strubell et al. (arXiv 1702.02098). What a word is, letters and
+digits between other signs, the network finds by itself; all characters of a word get one type, and only its
+first may begin an entity.
 """
 
 import torch
