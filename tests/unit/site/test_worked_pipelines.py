@@ -235,3 +235,24 @@ def test_a_second_that_does_not_sound_right_is_kept_as_the_wav_file_that_it_is()
         assert daemon.stop() == 0
         (kept,) = (prefix.path / "hum-unusual" / "hum").glob("*.wav")
         assert kept.read_bytes() == faulty.content
+
+
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        ("scratch", ("parameters", "accuracy", "held_out_pictures")),
+        ("belt-yolo", ("parameters", "map_50", "map_50_95", "held_out_scenes", "held_out_parts")),
+        ("belt-anchors", ("parameters", "map_50", "map_50_95")),
+        ("hum", ("parameters", "auc")),
+        ("logbook", ("parameters", "f1", "held_out_lines", "held_out_entities")),
+    ],
+)
+def test_the_page_states_what_training_measured(name, stated):
+    figures = json.loads(FIGURES[name].read_text())
+    page = (REPOSITORY / "docs" / "how-to" / "pipelines.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    for key in stated:
+        value = figures[key]
+        text = f"{value:,}" if isinstance(value, int) else str(value)
+        assert re.search(rf"(?<![\d.]){re.escape(text)}(?![\d])", row), (key, text)
+    assert figures["measured"]["date"] in page

@@ -1,7 +1,8 @@
 """A tagger of characters whose words stay whole: dilated convolutions, then a mean over each word.
 
-Dilated convolutions over a line are after Strubell et al. (arXiv 1702.02098). What a word is, letters and digits between
-other signs, the network finds by itself; all characters of a word get one type, and only its first may begin an entity.
+Dilated convolutions over a line are after Strubell et al. (arXiv 1702.02098). What a word is, letters and
+digits between other signs, the network finds by itself; all characters of a word get one type, and only its
+first may begin an entity.
 """
 
 import torch
@@ -59,6 +60,7 @@ class LogbookTagger(nn.Module):
         kinds, begins = self.kinds(whole), self.begins(whole)
         before = torch.cat((words[:, :1] - 1, words[:, :-1]), 1)
         inside = (words == before).float()[..., None]
-        first = kinds[..., 1:] + begins - NEVER * inside
-        later = kinds[..., 1:] - begins
+        # The better of B and I is as good as the type itself, so that no word falls apart.
+        first = kinds[..., 1:] - torch.relu(-begins) - NEVER * inside
+        later = kinds[..., 1:] - torch.relu(begins) * (1 - inside)
         return torch.cat((kinds[..., :1], torch.stack((first, later), -1).flatten(2)), 2)

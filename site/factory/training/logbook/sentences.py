@@ -52,7 +52,7 @@ SYLLABLES = (
     ("a", "e", "i", "o", "u", "ei", "au", "ie", "y"),
     ("", "", "n", "r", "l", "s", "t", "ck", "nd", "rg", "ch", "m", "sen", "ner", "ski", "ez"),
 )  # fmt: skip
-"""Half of the people in training have names made of these, and some verbs: the tagger must not learn a list."""
+"""Half of the people in training have names made of these, and some verbs: a list must not be learnt."""
 DONE = {
     "train": (
         "changed", "checked", "cleaned", "greased", "replaced", "adjusted", "tested", "moved",
