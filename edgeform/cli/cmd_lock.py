@@ -16,7 +16,7 @@ from edgeform.errors import Corrupt, Stale
 from edgeform.events import Note
 from edgeform.lock.checking import checked
 from edgeform.lock.lockfile import read, write
-from edgeform.lock.resolve import Renewed, renewed
+from edgeform.lock.resolve import Renewed, beside, renewed
 from edgeform.store.artifacts import Artifacts
 from edgeform_wire.artifact import Artifact
 
@@ -46,7 +46,7 @@ def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
     for request in done.missing:
         click.echo(
             f"warning: no closure for {request.engine} on {request.arch}, glibc {request.glibc},"
-            f" Python {request.python}{_beside(request.extras)}: devices of that kind cannot be planned",
+            f" Python {request.python}{beside(request.extras)}: devices of that kind cannot be planned",
             err=True,
         )
     write(workspace.lock_file, done.lock)
@@ -74,10 +74,6 @@ def _check(workspace: Workspace, update: tuple[str, ...]) -> int:
         again = "".join(f" --update {name}" for name in update)
         raise Stale("edgeform.lock is out of date.", hint=f"Renew it:\n    edgeform lock{again}")
     return 0
-
-
-def _beside(extras: tuple[str, ...]) -> str:
-    return f" with {', '.join(extras)}" if extras else ""
 
 
 def renew(workspace: Workspace, update: tuple[str, ...]) -> Renewed:

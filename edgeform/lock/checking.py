@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgeform.domain.artifacts import Lock, LockedSource, Model, VersionRule
 from edgeform.domain.site import Site
 from edgeform.lock.resolve import (
+    beside,
     check_unchanged,
     is_same_rule,
     locked_variants,
@@ -71,9 +72,9 @@ def _moved(model: Model, before: LockedSource, registry: Registry) -> Iterator[s
 
 def _closures(site: Site, old: Lock | None) -> Iterator[str]:
     """Closures that the lock lacks; whether one would come out otherwise, only building it can tell."""
-    for request in runtimes_of(device.hardware for device in site.devices):
+    for request in runtimes_of(site.devices):
         if not any(serves(a, request) for a in (old.artifacts if old else ())):
             yield (
                 f"runtime {request.engine}: not locked for {request.arch}, glibc {request.glibc},"
-                f" Python {request.python}"
+                f" Python {request.python}{beside(request.extras)}"
             )

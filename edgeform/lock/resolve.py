@@ -79,6 +79,11 @@ class Renewed:
     """Closures that nobody could make: devices of these classes cannot be planned."""
 
 
+def beside(extras: tuple[str, ...]) -> str:
+    """The stage extras of a closure, as words behind its name."""
+    return f" with {', '.join(extras)}" if extras else ""
+
+
 def runtimes_of(devices: Iterable[Device]) -> tuple[RuntimeRequest, ...]:
     """The closures that devices need, each once, in order."""
     found = {
