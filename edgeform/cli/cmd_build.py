@@ -11,6 +11,7 @@ from edgeform.build.jobs import JobLimits
 from edgeform.cli.cmd_publish import open_artifacts
 from edgeform.cli.options import output_option, site_argument
 from edgeform.cli.planning import load_site
+from edgeform.cli.registries import open_registries
 from edgeform.cli.talking import paints, talk
 from edgeform.cli.variant_building import (
     BUILT,
@@ -26,7 +27,6 @@ from edgeform.domain.artifacts import Lock
 from edgeform.domain.quantities import parse_bytes
 from edgeform.errors import Stale, UsageError, worst_of
 from edgeform.lock.lockfile import lock_of, read, write
-from edgeform.registry.open import registries_of
 from edgeform.report.builds import as_html, as_json, as_text
 
 HOUR_S = 3600.0
@@ -123,18 +123,19 @@ def _outcomes(
             return ()
         artifacts = open_artifacts(workspace)
         builders = Builders(folder=cache_folder(os.environ), wheelhouse=wheelhouse)
-        shop = VariantShop(
-            site=site,
-            site_dir=workspace.site_dir,
-            lock=lock,
-            registries=registries_of(site),
-            artifacts=artifacts,
-            builders=builders,
-            work_dir=workspace.state_dir / "build",
-            wishes=wishes,
-            listener=listener,
-        )
-        return shop.outcomes(asked)
+        with open_registries(workspace, site) as registries:
+            shop = VariantShop(
+                site=site,
+                site_dir=workspace.site_dir,
+                lock=lock,
+                registries=registries,
+                artifacts=artifacts,
+                builders=builders,
+                work_dir=workspace.state_dir / "build",
+                wishes=wishes,
+                listener=listener,
+            )
+            return shop.outcomes(asked)
 
 
 def merged(lock: Lock, found: tuple[Outcome, ...]) -> Lock:
