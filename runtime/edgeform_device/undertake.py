@@ -32,6 +32,7 @@ BRING_LOCK = "bring.lock"
 POLL_S = 5.0
 MARGIN_S = 120.0
 """Beyond the policy's own times: shadow, checks and recovery have limits of their own."""
+REST_S = 30.0
 ERRORS = {"rolled_back": RolledBack, "refused": Refused, "held": Held, "needs_hands": NeedsHands}
 
 
@@ -146,6 +147,7 @@ def _carry_out(
             phase = str(found["phase"])
             session.say(phase)
         if found["outcome"] is not None:
+            _await_rest(env)
             return found
         if phase == AWAIT_CONFIRM and not _confirmed(env, started.transaction, nonce, medium):
             env.clock.sleep(1.0)
@@ -154,6 +156,16 @@ def _carry_out(
         detail="It decides by its own deadline, whoever waits.",
         hint=f"Look with: edgeform-device status --transaction {started.transaction} --wait 60",
     )
+
+
+def _await_rest(env: Environment) -> None:
+    """Give the transaction's process the time to clear up after its last word.
+
+    What is reported next would otherwise say for ever that a transaction is at work.
+    """
+    until = env.clock.boottime_s() + REST_S
+    while _is_at_work(env) and env.clock.boottime_s() < until:
+        env.clock.sleep(0.1)
 
 
 def _confirmed(env: Environment, transaction: str, nonce: str, medium: Medium) -> bool:
