@@ -45,8 +45,14 @@ WHY: Mapping[str, str] = {
     "ansible-core": "day zero and vendor roles; only ever run as a process of its own",
     "asyncssh": "SSH servers of the unprivileged lab devices",
     "regopy": "rules in Rego on a saved plan, without a binary",
+    "starlette": "the pages of `edgeform serve`",
+    "uvicorn": "the server below them",
+    "boto3": "models in S3 and in SageMaker's registry",
+    "oras": "models in OCI registries",
     "jsonschema-rs": "checks large sites faster, with the same messages",
 }
+HTMX = "htmx-2.0.11.min.js"
+HTMX_LICENCE = "0BSD (`htmx-LICENSE.txt` beside it); the npm package htmx.org's file as it is"
 LICENCE_KEYS = ("License-Expression", "License")
 
 
@@ -169,7 +175,9 @@ def dependencies() -> str:
         "Versions are pinned with hashes in `.ci/locks/dev.txt`.",
         "",
         "The device tool and the wire format need the Python standard library and nothing else. A runtime",
-        "closure holds its engine, numpy, Pillow and paho-mqtt, pinned in `edgeform/build/locks/`.",
+        "closure holds its engine, numpy, Pillow and paho-mqtt, and where a stage of the device asks for them",
+        "PyAV (BSD-3, FFmpeg inside), gpiod (LGPL-2.1-or-later) or asyncua (LGPL-3.0-or-later, with",
+        "cryptography), pinned in `edgeform/build/locks/`.",
         "",
         "## Always installed",
         "",
@@ -182,6 +190,12 @@ def dependencies() -> str:
         "| package | licence | for | extra |",
         "|---|---|---|---|",
         *(_row(name, f" `{extra}` |") for name, extra in sorted(extras)),
+        "",
+        "## Carried within the package",
+        "",
+        "| file | licence | for |",
+        "|---|---|---|",
+        f"| `edgeform/serve/static/{HTMX}` | {HTMX_LICENCE} | renews parts of the live page |",
     ]
     return "\n".join(lines) + "\n"
 

@@ -101,6 +101,24 @@ class DeviceFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuildNote:
+    """How far the build of a variant is; `variant` is `model/variant`."""
+
+    variant: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantFinished:
+    """The end of a variant's build: `built`, `cached`, `refused` (by its gate) or `failed`."""
+
+    variant: str
+    outcome: str
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """A sentence for people, about one device or about the run."""
 
@@ -121,6 +139,8 @@ Event = (
     | DeviceRolledBack
     | DeviceUnchanged
     | DeviceFailed
+    | BuildNote
+    | VariantFinished
     | Note
 )
 

@@ -1,8 +1,8 @@
 """Runtime closures: engine, numpy, Pillow and edgeform's own runtime for one kind of device, by uv.
 
 The packages are fixed by hash in `locks/<engine>-<python>.txt`, or `locks/host-<python>.txt` where the engine
-is the device's own; nothing is resolved here. Building twice gives the same artifact, byte for byte, wherever
-it is built.
+is the device's own, and `locks/extras/<extra>-<python>.txt`; nothing is resolved here. Building twice gives
+the same artifact, byte for byte, wherever it is built.
 """
 
 import importlib.util
@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from edgeform.build.failure import BuildFailed, ClosureUnavailable
@@ -49,13 +50,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosureRequest:
-    """The kind of device: glibc is what it has ("2.36"), python its minor version ("3.11")."""
+    """The kind of device: glibc is what it has ("2.36"), python its minor version ("3.11").
+
+    `extras` are what its stages ask for, sorted: `domain.stages.extras`.
+    """
 
     engine: str
     arch: str
     glibc: str
     python: str
     epoch: int = 0
+    extras: tuple[str, ...] = ()
 
 
 def build_closure(
@@ -86,7 +91,7 @@ def build_closure(
         kind="runtime",
         name=request.engine,
         version=f"{version}+{VERSION}",
-        variant=f"{request.arch}-glibc{glibc}-py{request.python}",
+        variant="+".join((f"{request.arch}-glibc{glibc}-py{request.python}", *request.extras)),
         epoch=request.epoch,
         requires=Requires(arch=request.arch, glibc=glibc, python=request.python),
         files=found,
@@ -95,6 +100,7 @@ def build_closure(
             "engine_version": version,
             "python": request.python,
             "packages": packages,
+            **({"extras": list(request.extras)} if request.extras else {}),
         },
     )
 
@@ -123,7 +129,29 @@ def lock_of(request: ClosureRequest) -> str:
         )
     # Pure Python, so one lock fits every engine, architecture and interpreter.
     stages = (locks / "stages.lock").read_text(encoding="utf-8")
-    return wanted.read_text(encoding="utf-8") + stages
+    extras = (_extra(locks / "extras", extra, request.python) for extra in request.extras)
+    return "".join((wanted.read_text(encoding="utf-8"), stages, *extras))
+
+
+def _extra(locks: Traversable, extra: str, python: str) -> str:
+    """The lock of a stage extra.
+
+    Raises:
+        ClosureUnavailable: there is none for this Python.
+    """
+    wanted = locks / f"{extra}-{python}.txt"
+    if wanted.is_file():
+        return wanted.read_text(encoding="utf-8")
+    known = [
+        p.name.removesuffix(".txt").rpartition("-")[2]
+        for p in locks.iterdir()
+        if p.name.startswith(f"{extra}-")
+    ]
+    known.sort(key=lambda version: int(version.rpartition(".")[2]))
+    raise ClosureUnavailable(
+        f"There is no lock of the stage extra {extra} for Python {python}.",
+        hint=f"There is one for Python {', '.join(known)}." if known else "",
+    )
 
 
 def make_tree(
@@ -260,3 +288,18 @@ def copy_own(package: str, lib: Path) -> None:
                 target = lib / package / Path(directory).relative_to(source) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(Path(directory, name), target)
+
+
+def own_sources(packages: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    """(path, content) of the sources of our own packages as they are installed here, sorted."""
+    return tuple(
+        sorted(entry for package in packages for entry in _sources(files(package), package))
+    )
+
+
+def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            yield from _sources(entry, f"{name}/{entry.name}")
+        elif entry.name.endswith(".py"):
+            yield f"{name}/{entry.name}", entry.read_bytes()

@@ -1,6 +1,11 @@
 """What building can fail with, beside the tree of edgeform.errors."""
 
+from typing import TYPE_CHECKING
+
 from edgeform.errors import EdgeformError
+
+if TYPE_CHECKING:
+    from edgeform.build.figures import BuildReport
 
 
 class ModelUnusable(EdgeformError):
@@ -22,3 +27,25 @@ class BuildFailed(EdgeformError):
 
     summary = "Build failed"
     exit_code = 13
+
+
+class DataSetUnusable(EdgeformError):
+    """A data set that could not prove anything, or could prove anything."""
+
+    summary = "Data set unusable"
+    exit_code = 3
+
+
+class BuilderUnavailable(EdgeformError):
+    """The closure of a builder cannot be had here: no lock, no network, no room, no wheel."""
+
+    summary = "Builder unavailable"
+    exit_code = 13
+
+
+class VariantRefused(EdgeformError):
+    """What the recipe and its ladder gave does not pass the gate; `report` says what was tried."""
+
+    summary = "Variant refused by its gate"
+    exit_code = 3
+    report: "BuildReport | None" = None

@@ -3,11 +3,15 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from edgeform.build.closure import OWN_PACKAGES, ClosureRequest, build_closure, lock_of
+from edgeform.build.closure import (
+    OWN_PACKAGES,
+    ClosureRequest,
+    build_closure,
+    lock_of,
+    own_sources,
+)
 from edgeform.build.failure import ClosureUnavailable
 from edgeform.build.model import model_artifact
 from edgeform.lock.resolve import ModelRequest, RuntimeRequest
@@ -18,7 +22,9 @@ from edgeform_wire.artifact import Artifact
 
 
 @dataclass(frozen=True, slots=True)
-class _Sink:
+class StoreSink:
+    """Bytes of artifacts go into a store's objects."""
+
     objects: Objects
 
     def put(self, path: Path, /) -> str:
@@ -44,7 +50,7 @@ class ShelfBuilder:
             accelerators=tuple(request.variant.accelerators),
             entry=request.entry,
             epoch=request.model.epoch,
-            sink=_Sink(self.artifacts.objects),
+            sink=StoreSink(self.artifacts.objects),
             wants_goldens=request.variant.goldens is not None,
         )
         return self._kept(made)
@@ -53,7 +59,11 @@ class ShelfBuilder:
         if request.glibc is None or request.python is None:
             return None
         wanted = ClosureRequest(
-            engine=request.engine, arch=request.arch, glibc=request.glibc, python=request.python
+            engine=request.engine,
+            arch=request.arch,
+            glibc=request.glibc,
+            python=request.python,
+            extras=request.extras,
         )
         try:
             known = self.work_dir / f"closure-{_identity(wanted)}"
@@ -65,7 +75,9 @@ class ShelfBuilder:
             if not self.artifacts.missing(digest):
                 return self.artifacts.get(digest)
         try:
-            made = build_closure(wanted, _Sink(self.artifacts.objects), self.work_dir, self.tell)
+            made = build_closure(
+                wanted, StoreSink(self.artifacts.objects), self.work_dir, self.tell
+            )
         except ClosureUnavailable as exc:
             self.tell(f"{request.engine} for {request.arch}: {exc.detail}")
             return None
@@ -81,17 +93,6 @@ class ShelfBuilder:
 def _identity(request: ClosureRequest) -> str:
     """Changes when the packages, the kind of device or our own runtime change."""
     hasher = hashlib.sha256(repr(request).encode() + lock_of(request).encode())
-    for package in OWN_PACKAGES:
-        for name, content in sorted(_sources(files(package), package)):
-            hasher.update(name.encode() + b"\0" + content)
+    for name, content in own_sources(OWN_PACKAGES):
+        hasher.update(name.encode() + b"\0" + content)
     return hasher.hexdigest()[:32]
-
-
-def _sources(folder: Traversable, name: str) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
-    for entry in folder.iterdir():
-        if entry.is_dir() and entry.name != "__pycache__":
-            found += _sources(entry, f"{name}/{entry.name}")
-        elif entry.name.endswith(".py"):
-            found.append((f"{name}/{entry.name}", entry.read_bytes()))
-    return found

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgeform.domain.builds import Build
 from edgeform.domain.names import Digest, ModelName
 
 
@@ -16,11 +17,15 @@ class VersionRule(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One form of a model; `when` says which accelerators and engines may take it ("*" any)."""
+    """One form of a model; `when` says which accelerators and engines may take it ("*" any).
+
+    It is a file of the model's version, or it is built: exactly one of `file` and `build` is there.
+    """
 
     name: str
     engine: str
-    file: str
+    file: str = ""
+    build: Build | None = None
     accelerators: tuple[str, ...] = ("*",)
     precision: str = "f32"
     goldens: str | None = None
@@ -58,6 +63,12 @@ class LockedArtifact:
     requires: tuple[tuple[str, str], ...] = ()
     measures: tuple[tuple[str, float], ...] = ()
     """Figures from the gate: accuracy, agreement, sqnr_db..."""
+    derivation: Digest | None = None
+    """What it was built from and how; None for what was not built by a recipe."""
+    request: Digest | None = None
+    """What the site asked for when it was built, as far as a plan can tell: see `builds.request_of`."""
+    extras: tuple[str, ...] = ()
+    """Of a runtime: the stage extras that it holds, sorted."""
 
     def required(self, name: str) -> str | None:
         return dict(self.requires).get(name)
@@ -66,11 +77,21 @@ class LockedArtifact:
         return dict(self.measures).get(name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class LockedFile:
+    """One file of a locked version, relative to the version's folder."""
+
+    path: str
+    size_bytes: int
+    digest: Digest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedSource:
     """Which version of a model was found when it was asked for, and by which rule.
 
-    `digest` covers every file of the version as the registry had it.
+    `digest` covers every file of the version as the registry had it; `files` names them one by one, and
+    is empty in a lock that an older edgeform wrote.
     """
 
     model: ModelName
@@ -80,6 +101,7 @@ class LockedSource:
     wanted: str
     version: str
     digest: Digest
+    files: tuple[LockedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ EXPLAINED: Mapping[str, str] = {
     "EF2101": "Versions are resolved into edgeform.lock before anything is planned, so that a plan is the"
     " same on every machine. The model was added to the site, or renamed, since the lock was written.",
     "EF2102": "A variant is what a model becomes for an engine and an accelerator. Planning never builds:"
-    " edgeform.lock names an artifact by its digest once `edgeform lock` has had it made.",
+    " edgeform.lock names an artifact by its digest once `edgeform lock` has taken it from the registry, or"
+    " `edgeform build` has made it by its recipe. A recipe, gate or source that changed is built again.",
     "EF2103": "Each variant says for which accelerators and engine it is, and its artifact which"
     " architecture it needs. None of them suits the device's class.",
     "EF2104": "A runtime closure is the engine with all its packages, built for one architecture, one"
@@ -16,6 +17,8 @@ EXPLAINED: Mapping[str, str] = {
     " site's defaults, as a reference.",
     "EF2107": "A secret's value is needed while planning only to see whether it changed: the plan holds"
     " a keyed digest, never the value. Here the reference leads nowhere.",
+    "EF2108": "A driver artifact holds .deb files. It is made by `edgeform store add-driver`, named by its"
+    " digest in a class, and locked, so that every plan knows what it is without having its bytes.",
     "EF2111": "The probe's facts contradict the class. What was built for the class would not run, so"
     " nothing is sent.",
     "EF2112": "The class demands an accelerator that the device does not have, or whose driver is not"

@@ -25,16 +25,20 @@ def model_not_locked(model: str) -> Diagnostic:
     )
 
 
-def variant_not_built(model: str, version: str, variants: tuple[str, ...]) -> Diagnostic:
+def variant_not_built(
+    model: str, version: str, variants: tuple[str, ...], verb: str = "lock"
+) -> Diagnostic:
+    """`verb` is what makes them: `lock` for files of the version, `build` for recipes."""
     return Diagnostic(
         code="EF2102",
         summary="model variant not built",
         detail=(
             f"Model '{model}' {version} has variants that fit here ({', '.join(variants)}),"
-            " but edgeform.lock names no artifact of them."
+            " but edgeform.lock names no artifact of them"
+            + (" as the site asks for them now." if verb == "build" else ".")
         ),
         address=f"models.{model}",
-        hint="edgeform lock",
+        hint=f"edgeform {verb}",
     )
 
 
@@ -92,6 +96,16 @@ def secret_missing(secret: str, reference: str) -> Diagnostic:
         detail=f"Secret '{secret}' is {reference}, and nothing is there.",
         address=f"secrets.{secret}",
         hint="Put a value there, or correct the reference; values are never written into the site.",
+    )
+
+
+def driver_not_locked(hardware: str, digest: str) -> Diagnostic:
+    return Diagnostic(
+        code="EF2108",
+        summary="driver artifact not locked",
+        detail=f"Class '{hardware}' names driver artifact {digest[:19]}, and edgeform.lock does not.",
+        address=f"classes.{hardware}.drivers.artifact",
+        hint="edgeform lock",
     )
 
 

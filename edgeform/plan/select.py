@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant
+from edgeform.domain.build_request import request_of
 from edgeform.domain.hardware import HOST_VERSION, HardwareClass
 from edgeform.plan import problems
 
@@ -35,6 +36,7 @@ class Shelf:
 
     def __init__(self, lock: Lock) -> None:
         self.versions: Mapping[str, str] = dict(lock.versions)
+        self.sources: Mapping[str, str] = {s.model: s.digest for s in lock.sources}
         self._models: dict[tuple[str, str, str], list[LockedArtifact]] = {}
         self._runtimes: dict[str, list[LockedArtifact]] = {}
         for artifact in lock.artifacts:
@@ -51,8 +53,13 @@ class Shelf:
         return tuple(self._runtimes.get(engine, ()))
 
 
-def choose_runtime(shelf: Shelf, hardware: HardwareClass) -> Chosen | Diagnostic:
-    """The newest engine that the class allows, built for the newest glibc that it has."""
+def choose_runtime(
+    shelf: Shelf, hardware: HardwareClass, extras: tuple[str, ...] = ()
+) -> Chosen | Diagnostic:
+    """The newest engine that the class allows, built for the newest glibc that it has.
+
+    It holds the stage extras that the device's pipelines ask for and no others.
+    """
     engine = hardware.runtime.engine
     offered = shelf.runtimes(engine)
     wanted_version = hardware.runtime.version
@@ -60,11 +67,12 @@ def choose_runtime(shelf: Shelf, hardware: HardwareClass) -> Chosen | Diagnostic
         artifact
         for artifact in offered
         if fits(artifact, hardware)
+        and artifact.extras == extras
         and (wanted_version is None or artifact.engine_version in (wanted_version, HOST_VERSION))
     ]
     if not fitting:
         return problems.no_runtime(
-            engine, _wanted(hardware), tuple(sorted(_described(a) for a in offered))
+            engine, _wanted(hardware, extras), tuple(sorted(_described(a) for a in offered))
         )
     best = max(
         fitting,
@@ -105,7 +113,13 @@ def choose_model(
         (rank, variant, artifact)
         for rank, variant in allowed
         for artifact in shelf.models(model.name, version, variant.name)
+        if _is_as_asked(variant, artifact, shelf.sources.get(model.name, ""))
     ]
+    # Never another variant because somebody forgot to build: a fleet would change its precision in silence.
+    there = {variant.name for _, variant, _ in locked}
+    unbuilt = tuple(v.name for _, v in allowed if v.build is not None and v.name not in there)
+    if unbuilt:
+        return problems.variant_not_built(model.name, version, unbuilt, "build")
     if allowed and not locked:
         return problems.variant_not_built(model.name, version, tuple(v.name for _, v in allowed))
     candidates = tuple(
@@ -122,6 +136,11 @@ def choose_model(
             tuple(f"{v.name} ({v.engine}: {', '.join(v.accelerators)})" for v in model.variants),
         )
     return _best(candidates, p50_ms)
+
+
+def _is_as_asked(variant: Variant, artifact: LockedArtifact, source: str) -> bool:
+    """Whether a built variant is what the site asks for now; a file of the version always is."""
+    return variant.build is None or artifact.request == request_of(variant, variant.build, source)
 
 
 def fits(artifact: LockedArtifact, hardware: HardwareClass) -> bool:
@@ -225,16 +244,19 @@ def _figures(artifact: LockedArtifact) -> str:
     return ", ".join(shown) or "not measured"
 
 
-def _wanted(hardware: HardwareClass) -> str:
+def _wanted(hardware: HardwareClass, extras: tuple[str, ...]) -> str:
     parts: Iterable[str | None] = (
         f"{hardware.runtime.engine} {hardware.runtime.version or ''}".strip(),
         hardware.arch,
         f"glibc <= {hardware.glibc}" if hardware.glibc else None,
         f"Python {minor(hardware.python)}" if hardware.python else None,
+        f"with the stage extras {', '.join(extras)}" if extras else None,
     )
     return ", ".join(part for part in parts if part)
 
 
 def _described(artifact: LockedArtifact) -> str:
-    demands = ", ".join(f"{name} {value}" for name, value in artifact.requires)
+    demands = ", ".join(
+        [*(f"{name} {value}" for name, value in artifact.requires), *artifact.extras]
+    )
     return f"{artifact.engine} {artifact.engine_version} ({demands})"

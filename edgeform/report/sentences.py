@@ -91,6 +91,14 @@ def _sentence(event: Event) -> Sentence:  # noqa: C901, PLR0912 - one case per k
             hint = f"  ({event.hint})" if event.hint else ""
             text = f"{event.outcome}{_behind(event.detail)}{hint}"
             return Sentence(device=event.device, text=text, tone=Tone.BAD)
+        case events.BuildNote():
+            return Sentence(device=event.variant, text=event.text, tone=Tone.FAINT)
+        case events.VariantFinished():
+            text = f"{event.outcome} in {show_seconds(event.seconds)}{_behind(event.detail)}"
+            is_good = event.outcome in ("built", "cached")
+            return Sentence(
+                device=event.variant, text=text, tone=Tone.GOOD if is_good else Tone.BAD
+            )
         case events.Note():
             return Sentence(device=event.device, text=event.text)
         case _:

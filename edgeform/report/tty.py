@@ -80,7 +80,12 @@ class Tty:
     def _goes_up(event: Event) -> bool:
         """Whether the sentence stays in the scroll-back; the rest is only shown while it lasts."""
         match event:
-            case events.TransferProgress() | events.StepStarted() | events.StepFinished():
+            case (
+                events.TransferProgress()
+                | events.StepStarted()
+                | events.StepFinished()
+                | events.BuildNote()
+            ):
                 return False
             case events.ObservationDone(reached=reached):
                 return not reached
@@ -93,6 +98,10 @@ class Tty:
         match event:
             case events.StepStarted(device=device, step=step):
                 self._rows[device] = Row(doing=step)
+            case events.BuildNote(variant=variant, text=text):
+                self._rows[variant] = Row(doing=text)
+            case events.VariantFinished(variant=variant):
+                self._rows.pop(variant, None)
             case events.TransferProgress(device=device):
                 row = self._rows.get(device, Row(doing="sending"))
                 self._rows[device] = replace(

@@ -68,11 +68,18 @@ class Placeholders:
             kind="runtime",
             name=request.engine,
             version=f"{version}+{MARK}",
-            variant=f"{request.arch}-glibc{request.glibc}-py{request.python}",
+            variant="+".join(
+                (f"{request.arch}-glibc{request.glibc}-py{request.python}", *request.extras)
+            ),
             epoch=0,
             requires=Requires(arch=request.arch, glibc=request.glibc, python=request.python),
             files=(),
-            metadata={"engine": request.engine, "engine_version": version, "planning_only": True},
+            metadata={
+                "engine": request.engine,
+                "engine_version": version,
+                "planning_only": True,
+                **({"extras": list(request.extras)} if request.extras else {}),
+            },
         )
 
 

@@ -47,6 +47,10 @@ EVENTS = (
     events.DeviceRolledBack(device="cam-02", from_generation=42, to_generation=41, reason="golden"),
     events.DeviceUnchanged(device="cam-03", generation=41),
     events.DeviceFailed(device="cam-04", outcome="dark", detail="no answer", hint="Look at it."),
+    events.BuildNote(variant="digits/onnx-int8", text="int8: starting"),
+    events.VariantFinished(
+        variant="digits/onnx-int8", outcome="built", detail="accuracy 0.972", seconds=9.5
+    ),
     events.Note(device="", text="the rollout ends"),
 )
 

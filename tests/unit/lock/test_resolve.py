@@ -1,13 +1,16 @@
 """A new lock: what is locked stays, what is asked for moves, what cannot be made is said."""
 
+from dataclasses import replace
+
 import pytest
 from support.registry import a_registry, aliases
 from support.spec import a_site, an_object, some_devices
 
 from edgeform.domain.artifacts import VersionRule
-from edgeform.errors import UsageError
-from edgeform.lock.lockfile import read_text, rendered
-from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of
+from edgeform.domain.build_request import request_of
+from edgeform.errors import Corrupt, UsageError
+from edgeform.lock.lockfile import lock_of, read_text, rendered
+from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of, unbuilt
 from edgeform.registry.base import VersionNotFound
 from edgeform.registry.open import registries_of
 from edgeform_wire import digest
@@ -46,18 +49,22 @@ class Builder:
         )
 
     def runtime(self, request):
-        self.asked.append(f"{request.engine}/{request.arch}")
+        self.asked.append("+".join((f"{request.engine}/{request.arch}", *request.extras)))
         if request.arch != self.arch:
             return None
         return Artifact(
             kind="runtime",
             name=request.engine,
             version="1.0.0",
-            variant=f"{request.arch}-py{request.python}",
+            variant="+".join((f"{request.arch}-py{request.python}", *request.extras)),
             epoch=0,
             requires=Requires(arch=request.arch, glibc=request.glibc, python=request.python),
             files=(),
-            metadata={"engine": request.engine, "engine_version": "1.24.0"},
+            metadata={
+                "engine": request.engine,
+                "engine_version": "1.24.0",
+                "extras": list(request.extras),
+            },
         )
 
 
@@ -187,6 +194,16 @@ def test_files_that_changed_under_a_version_are_noticed(world):
     assert found.changes == ("digits: 1.0.0 has other files than before",)
 
 
+def test_a_version_whose_files_changed_is_not_taken_unless_somebody_asks_for_it(world):
+    site = world.site(a_model("{exact: 1.0.0}"), some_devices(PC))
+    first = world.renew(site)
+    assert [f.path for f in first.lock.sources[0].files] == ["model.onnx", "q/model.onnx"]
+    (world.registry / "digits" / "1.0.0" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(Corrupt, match=r"other files than were locked: model\.onnx") as caught:
+        world.renew(site, first.lock, is_here=lambda _: False)
+    assert "edgeform lock --update digits" in caught.value.hint
+
+
 def test_closures_that_cannot_be_made_here_are_kept_or_named(world):
     arm = "{name: e, class: builtin/linux-aarch64, connect: {host: i}}"
     site = world.site(some_devices(PC, arm))
@@ -212,11 +229,42 @@ def test_closures_are_asked_for_once_for_each_kind_of_system(world):
     site = world.site(
         some_devices(PC, "{name: e, class: builtin/linux-x86_64, connect: {host: i}}")
     )
-    assert runtimes_of(d.hardware for d in site.devices) == (
+    assert runtimes_of(site.devices) == (
         RuntimeRequest(
             engine="onnxruntime", engine_version=None, arch="x86_64", glibc="2.36", python="3.11"
         ),
     )
+
+
+def a_camera(name, capture):
+    spec = f"{{capture: {capture}, infer: {{model: digits}}, postprocess: {{threshold: {{}}}}}}"
+    return an_object("Pipeline", name, spec)
+
+
+def test_a_closure_is_asked_for_with_what_the_stages_of_its_devices_need(world):
+    films = '{video_stream: {url: "rtsp://h/s"}}'
+    devices = some_devices(
+        "{name: d, class: builtin/linux-x86_64, connect: {host: h}, pipelines: [{name: pushed}]}",
+        "{name: e, class: builtin/linux-x86_64, connect: {host: i}, pipelines: [{name: pushed}, {name: filmed}]}",
+        "{name: f, class: builtin/linux-x86_64, connect: {host: j}, pipelines: [{name: filmed}]}",
+    )
+    cameras = (a_camera("pushed", "{http_push: {}}"), a_camera("filmed", films))
+    site = world.site(a_model("{exact: 1.0.0}"), *cameras, devices)
+    first = world.renew(site)
+    assert world.builder.asked[1:] == ["onnxruntime/x86_64", "onnxruntime/x86_64+video"]
+    runtimes = [a for a in first.lock.artifacts if a.kind == "runtime"]
+    assert [(a.variant, a.extras) for a in runtimes] == [
+        ("x86_64-py3.11", ()),
+        ("x86_64-py3.11+video", ("video",)),
+    ]
+    assert read_text(rendered(first.lock).encode(), "edgeform.lock").lock == first.lock
+    assert world.renew(site, first.lock).lock == first.lock
+    assert world.builder.asked == []
+
+
+def test_a_lock_from_before_stage_extras_keeps_its_digest(world):
+    found = world.renew(world.site(a_model("{exact: 1.0.0}"), some_devices(PC)))
+    assert '"extras"' not in rendered(found.lock)
 
 
 def test_updating_what_the_site_does_not_have_is_wrong_usage(world):
@@ -235,3 +283,60 @@ def test_the_rule_is_kept_with_the_version(world):
     found = world.renew(world.site(a_model("{channel: latest}")))
     (source,) = found.lock.sources
     assert (source.rule, source.wanted, source.version) == (VersionRule.CHANNEL, "latest", "2.0.0")
+
+
+BUILT = (
+    "[{name: f32, engine: onnxruntime, file: model.onnx}, {name: fp16, engine: onnxruntime, build:"
+    " {source: model.onnx, recipe: [fp16], evaluation: data/evaluation, gate: {sqnr_db: %s}}}]"
+)
+
+
+def with_built(lock, site):
+    """The lock as `edgeform build` leaves it."""
+    (model,) = site.models
+    variant = model.variants[1]
+    (source,) = lock.sources
+    made = replace(
+        next(a for a in lock.artifacts if a.kind == "model"),
+        digest="sha256:" + "b" * 64,
+        variant=variant.name,
+        derivation="sha256:" + "d" * 64,
+        request=request_of(variant, variant.build, source.digest),
+    )
+    return lock_of(lock.sources, (*lock.artifacts, made))
+
+
+def test_locking_builds_no_recipe_and_names_what_is_to_be_built(world):
+    site = world.site(a_model("{semver: '^1.0'}", variants=BUILT % 15), some_devices(PC))
+    lock = world.renew(site).lock
+    assert [a.variant for a in lock.artifacts if a.kind == "model"] == ["f32"]
+    assert unbuilt(site, lock) == (("digits", "fp16"),)
+    assert unbuilt(site, with_built(lock, site)) == ()
+
+
+def test_what_was_built_stays_while_the_site_asks_for_the_same(world):
+    site = world.site(a_model("{semver: '^1.0'}", variants=BUILT % 15), some_devices(PC))
+    old = with_built(world.renew(site).lock, site)
+    again = world.renew(site, old)
+    assert again.lock == old
+    assert again.changes == ()
+    assert read_text(rendered(old).encode(), "edgeform.lock").lock == old
+
+
+def test_another_gate_version_or_epoch_forgets_what_was_built(world):
+    site = world.site(a_model("{exact: 1.0.0}", variants=BUILT % 15), some_devices(PC))
+    old = with_built(world.renew(site).lock, site)
+    for changed in (
+        a_model("{exact: 1.0.0}", variants=BUILT % 20),
+        a_model("{exact: 1.1.0}", variants=BUILT % 15),
+    ):
+        site = world.site(changed, some_devices(PC))
+        assert unbuilt(site, world.renew(site, old).lock) == (("digits", "fp16"),)
+
+
+def test_a_model_whose_every_variant_is_built_fetches_nothing_to_lock(world):
+    only = "[{name: fp16" + (BUILT % 15).partition("{name: fp16")[2]
+    site = world.site(a_model("{exact: 1.0.0}", variants=only), some_devices(PC))
+    renewed_lock = world.renew(site).lock
+    assert [s.version for s in renewed_lock.sources] == ["1.0.0"]
+    assert not any("digits" in asked for asked in world.builder.asked)

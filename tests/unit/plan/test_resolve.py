@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.plan import (
     a_class,
     a_device,
@@ -16,13 +17,19 @@ from support.plan import (
     digest,
 )
 
+from edgeform.domain.artifacts import LockedSource, Variant, VersionRule
+from edgeform.domain.build_request import request_of
+from edgeform.domain.builds import Build, Step
 from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
-from edgeform.domain.pipeline import Checks
+from edgeform.domain.names import ModelName
+from edgeform.domain.pipeline import Checks, Limits, Pause, Shadow, Smaller, Thermal
 from edgeform.domain.site import SecretRef
+from edgeform.domain.stages.capture import VideoStream
 from edgeform.plan import problems, resolve
 from edgeform.plan.explained import EXPLAINED
 from edgeform_wire import generation
+from edgeform_wire.companions import companions
 
 TOKEN = SecretRef(provider="env", path="MQTT_TOKEN")
 
@@ -144,11 +151,85 @@ def test_an_unbuilt_variant_says_which_build_command():
     assert (found.code, found.hint) == ("EF2102", "edgeform lock")
 
 
+def built_variant(**changed):
+    build = Build(source="model.onnx", recipe=(Step(name="fp16"),), evaluation="data/e")
+    return Variant(name="fp16", engine="onnxruntime", build=build, **changed)
+
+
+def locked_with(*artifacts):
+    source = LockedSource(
+        model="digits",
+        registry="files",
+        source="digits",
+        rule=VersionRule.EXACT,
+        wanted="1.0.0",
+        version="1.0.0",
+        digest=digest("source"),
+    )
+    return replace(a_lock(*artifacts, a_runtime_artifact()), sources=(source,))
+
+
+def test_a_variant_that_was_built_as_the_site_asks_is_taken():
+    variant = built_variant()
+    asked = request_of(variant, variant.build, digest("source"))
+    lock = locked_with(a_model_artifact(variant="fp16", request=asked, derivation=digest("d")))
+    desired = only(a_site(models=(a_model(variants=(variant,)),)), lock)
+    assert [a.variant for a in desired.generation.artifacts if a.kind == "model"] == ["fp16"]
+
+
+@pytest.mark.parametrize("request_digest", [None, digest("another recipe")])
+def test_a_variant_that_is_not_built_as_asked_blocks_and_names_the_verb(request_digest):
+    """Never the other variant instead: a fleet would change its precision in silence."""
+    other = Variant(name="cpu-f32", engine="onnxruntime", file="model.onnx")
+    built = a_model_artifact(variant="fp16", request=request_digest)
+    kept = (built,) if request_digest else ()
+    lock = locked_with(a_model_artifact(), *kept)
+    site = a_site(models=(a_model(variants=(built_variant(), other)),))
+    found = problem(site, lock)
+    assert (found.code, found.hint) == ("EF2102", "edgeform build")
+    assert "fp16" in found.detail
+    assert "cpu-f32" not in found.detail
+
+
+def test_a_variant_for_another_accelerator_need_not_be_built():
+    other = Variant(name="cpu-f32", engine="onnxruntime", file="model.onnx")
+    variants = (built_variant(accelerators=("coral-usb",)), other)
+    desired = only(a_site(models=(a_model(variants=variants),)), locked_with(a_model_artifact()))
+    assert desired.generation.artifacts
+
+
 def test_an_unbuilt_runtime_lists_what_the_lock_has():
     found = problem(a_site(), a_lock(a_model_artifact(), a_runtime_artifact(python="3.12")))
     assert found.code == "EF2104"
     assert "onnxruntime, aarch64, glibc <= 2.36, Python 3.11" in found.detail
     assert "python 3.12" in found.detail
+
+
+FILMED = a_pipeline("filmed", capture=VideoStream(url="rtsp://h/s"))
+
+
+def test_a_device_gets_the_closure_with_what_its_pipelines_use_and_no_other():
+    plain = a_runtime_artifact()
+    video = a_runtime_artifact(extras=("video",), digest=digest("with video"))
+    more = a_runtime_artifact(extras=("gpio", "video"), digest=digest("with more"))
+    lock = a_lock(a_model_artifact(), plain, video, more)
+    assert plain in only(a_site(), lock).artifacts
+    both = only(a_site(a_device(pipelines=(a_pipeline(), FILMED))), lock)
+    assert [a for a in both.artifacts if a.kind == "runtime"] == [video]
+    assert {p.runtime for p in both.generation.pipelines} == {video.digest}
+    # The same pipeline on two devices of one class: another pipeline beside it decides.
+    site = a_site(a_device("cam-01"), a_device("cam-02", pipelines=(a_pipeline(), FILMED)))
+    assert [{p.runtime for p in d.generation.pipelines} for d in resolve(site, lock).desired] == [
+        {plain.digest},
+        {video.digest},
+    ]
+
+
+def test_a_lock_without_what_stages_need_is_refused_with_what_it_has():
+    found = problem(a_site(a_device(pipelines=(FILMED,))), a_lock())
+    assert found.code == "EF2104"
+    assert "with the stage extras video. It has: onnxruntime" in found.detail
+    assert found.hint == "edgeform lock"
 
 
 def test_the_newest_engine_that_the_class_allows_is_taken():
@@ -225,3 +306,27 @@ def test_drivers_come_from_the_class():
 def test_every_code_of_planning_is_explained_and_used():
     source = Path(problems.__file__).read_text()
     assert set(re.findall(r'code="(EF\d{4})"', source)) == set(EXPLAINED)
+
+
+def test_models_beside_a_pipelines_own_are_in_the_manifest_by_digest():
+    small = a_model("small")
+    thermal = Thermal(
+        smaller=Smaller(celsius=80.0, model=ModelName("small")), pause=Pause(celsius=90.0)
+    )
+    pipeline = replace(
+        a_pipeline(),
+        limits=Limits(thermal=thermal),
+        shadow=Shadow(model=ModelName("small"), every=7),
+    )
+    site = a_site(a_device(pipelines=(pipeline,)), models=(a_model(), small))
+    lock = a_lock(a_runtime_artifact(), a_model_artifact(), a_model_artifact("small"))
+    found = resolve(site, lock)
+    assert not found.blocked, found.diagnostics
+    generation = found.desired[0].generation
+    (use,) = generation.pipelines
+    artifact = next(a for a in generation.artifacts if a.name == "small")
+    assert use.stages["thermal"]["smaller"]["model"] == artifact.digest
+    assert use.stages["thermal"]["pause"] == {"celsius": 90.0}
+    assert use.stages["shadow"]["every"] == 7
+    assert use.stages["shadow"]["model_ref"] == f"small@{artifact.version}/{artifact.variant}"
+    assert companions(use.stages) == (("smaller", artifact.digest), ("shadow", artifact.digest))

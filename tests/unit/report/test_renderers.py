@@ -136,6 +136,8 @@ def test_every_event_has_a_sentence_of_one_line():
         COMMITTED,
         events.DeviceRolledBack(device="a", from_generation=2, to_generation=1, reason="golden"),
         events.DeviceUnchanged(device="a", generation=1),
+        events.BuildNote(variant="digits/int8", text="clean: starting"),
+        events.VariantFinished(variant="digits/int8", outcome="failed", detail="x", seconds=1.0),
         events.Note(device="", text="hello"),
     ):
         text = str(sentence(event))

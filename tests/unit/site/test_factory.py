@@ -155,14 +155,19 @@ def test_no_file_that_only_stands_for_a_model_becomes_one(entry):
 
 
 def test_every_engine_of_the_factory_has_a_lock_for_its_devices(site):
-    for request in runtimes_of(device.hardware for device in site.devices):
+    for request in runtimes_of(site.devices):
         lock = lock_of(
             ClosureRequest(
-                engine=request.engine, arch=request.arch, glibc=request.glibc, python=request.python
+                engine=request.engine,
+                arch=request.arch,
+                glibc=request.glibc,
+                python=request.python,
+                extras=request.extras,
             )
         )
         package = PACKAGES.get(request.engine, "numpy")
         assert f"{package}==" in lock
+        assert ("av==" in lock) == ("video" in request.extras)
 
 
 def files_of_facts():

@@ -1,0 +1,1 @@
+"""What runs in a builder's closure: one step of a recipe, files in, files out. Never imports edgeform."""
