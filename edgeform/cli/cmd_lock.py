@@ -40,6 +40,11 @@ def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
             f" Python {request.python}: devices of that kind cannot be planned",
             err=True,
         )
+    for model, variant in done.unbuilt:
+        click.echo(
+            f"note: {model} {variant} is to be built before it can be planned: edgeform build",
+            err=True,
+        )
     if check and done.changes:
         raise Stale("edgeform.lock is out of date.", hint="Renew it:\n    edgeform lock")
     if not check:

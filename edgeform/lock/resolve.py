@@ -73,6 +73,8 @@ class Renewed:
     changes: tuple[str, ...]
     missing: tuple[RuntimeRequest, ...] = ()
     """Closures that nobody could make: devices of these classes cannot be planned."""
+    unbuilt: tuple[tuple[str, str], ...] = ()
+    """(model, variant) of what `edgeform build` has to make first."""
 
 
 def runtimes_of(classes: Iterable[HardwareClass]) -> tuple[RuntimeRequest, ...]:
@@ -143,7 +145,12 @@ def renewed(
     kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
     runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
     lock = lock_of(sources, _unique((*artifacts, *runtimes)))
-    return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
+    return Renewed(
+        lock=lock,
+        changes=tuple(_changes(old, lock)),
+        missing=missing,
+        unbuilt=unbuilt(site, lock),
+    )
 
 
 def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
