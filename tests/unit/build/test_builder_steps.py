@@ -48,8 +48,8 @@ def a_network(path, *nodes, weights=(), shape=(1, 4), gives=(1, 4)):
 def test_cleaning_keeps_edges_and_answers_and_gives_names_that_follow_from_the_graph(tmp_path):
     one = step(tmp_path / "a", "clean")
     renamed = onnx.load(str(DIGITS / "model.onnx"))
-    for node in renamed.graph.node:
-        node.name = f"counter_{hash(node.name) % 1000}"
+    for number, node in enumerate(renamed.graph.node):
+        node.name = f"counter_{37_616 - number}"
     (tmp_path / "renamed.onnx").write_bytes(renamed.SerializeToString())
     step(tmp_path / "b", "clean", tmp_path / "renamed.onnx")
     first, second = ((tmp_path / n / "out" / "model.onnx").read_bytes() for n in "ab")
@@ -58,6 +58,12 @@ def test_cleaning_keeps_edges_and_answers_and_gives_names_that_follow_from_the_g
     assert [i.name for i in cleaned.graph.input] == ["image"]
     assert [o.name for o in cleaned.graph.output] == ["logits"]
     assert one.notes == ("63 nodes, 37 after cleaning",)
+
+
+def test_what_comes_out_is_sorted_as_onnx_demands_also_where_a_tool_appends(tmp_path):
+    """The FP16 conversion puts the casts of inputs behind their users."""
+    step(tmp_path / "a", "fp16")
+    onnx.checker.check_model(str(tmp_path / "a" / "out" / "model.onnx"), full_check=True)
 
 
 def test_memory_is_limited_from_inside_as_well(tmp_path):
