@@ -178,6 +178,66 @@ _KINDS = (
         ),
         ladder=(Rung(name="fp16", instead="fp16"),),
     ),
+    StepKind(
+        name="ir_fp16",
+        builder="openvino",
+        takes=ONNX,
+        gives=OPENVINO_IR,
+        precision="f16",
+        about="OpenVINO's IR with weights in FP16; inputs and outputs stay FP32.",
+    ),
+    StepKind(
+        name="nncf_int8",
+        builder="openvino",
+        takes=ONNX,
+        gives=OPENVINO_IR,
+        precision="int8",
+        needs=(CALIBRATION,),
+        about="OpenVINO's IR in static INT8, by NNCF from real calibration data.",
+        parameters=(
+            Parameter(
+                name="preset",
+                default="mixed",
+                choices=("mixed", "performance"),
+                about="Activations: asymmetric where it helps, or symmetric throughout.",
+            ),
+            Parameter(
+                name="fast_bias_correction",
+                default=True,
+                about="The quick correction of biases; the whole one takes longer.",
+            ),
+            Parameter(
+                name="mixed",
+                default=False,
+                about="Accuracy control: layers return to FP32 until the gate's SQNR is reached on the"
+                " calibration set.",
+            ),
+            _SAMPLES,
+        ),
+        ladder=(
+            Rung(name="more-calibration", parameters=(("samples", 0),)),
+            Rung(name="mixed-precision", parameters=(("mixed", True), ("samples", 0))),
+            Rung(name="fp16", instead="ir_fp16"),
+        ),
+    ),
+    StepKind(
+        name="nncf_int4",
+        builder="openvino",
+        takes=ONNX,
+        gives=OPENVINO_IR,
+        precision="int4",
+        about="OpenVINO's IR with INT4 weights of MatMul only; other weights become INT8.",
+        parameters=(
+            Parameter(
+                name="group_size",
+                default=-1,
+                about="Weights that share a scale; -1: a whole channel.",
+                minimum=-1,
+            ),
+            Parameter(name="symmetric", default=True, about="No zero points."),
+        ),
+        ladder=(Rung(name="fp16", instead="ir_fp16"),),
+    ),
 )
 KINDS: Mapping[str, StepKind] = {kind.name: kind for kind in _KINDS}
 

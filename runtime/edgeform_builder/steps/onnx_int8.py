@@ -23,7 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgeform_builder import onnxgraph
 from edgeform_builder.job import Job, Refused, Result, note
-from edgeform_builder.tensors import Array
+from edgeform_builder.tensors import Array, sqnr_db
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -146,6 +146,4 @@ def _mixed(
 
 
 def _sqnr(path: Path, reference: List[Array], feeds: List[Dict[str, Array]]) -> float:
-    return onnxgraph.sqnr_db(
-        reference, onnxgraph.answers(onnxgraph.session(path.read_bytes()), feeds)
-    )
+    return sqnr_db(reference, onnxgraph.answers(onnxgraph.session(path.read_bytes()), feeds))
