@@ -6,6 +6,7 @@ the packages of the runtime closure for its engine. Environments lie in the user
 and are known by what they are made of.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,8 +16,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -43,6 +44,8 @@ EVALUATOR_BYTES = 400 * 10**6
 EVALUATED_BY = {"tensorrt": "onnxruntime"}
 """Engines that need hardware: another one reads the same file here, and the device has the last word."""
 UV_TIMEOUT_S = 3600.0
+UNUSED_S = 30 * 24 * 3600.0
+"""An environment that nobody used for so long goes when another form of the same builder is made."""
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 Tell = Callable[[str], None]
@@ -160,6 +163,8 @@ class Builders:
         home = self._home(builder)
         python = home / "bin" / "python"
         if python.exists():
+            with contextlib.suppress(OSError):
+                os.utime(home)  # in use: see _sweep
             return python
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -189,14 +194,22 @@ class Builders:
                 hint="Free some space, or name another folder:\n    export EDGEFORM_BUILDERS=/big/disk",
             )
         self.tell(f"builder {builder.name}: installing {len(builder.packages)} packages")
-        for old in self.folder.glob(f"{home.name}.new-*"):
-            shutil.rmtree(old, ignore_errors=True)  # what a killed run left; we hold the lock
+        self._sweep(builder, home)
         work = Path(tempfile.mkdtemp(prefix=f"{home.name}.new-", dir=self.folder))
         try:
             self._install(builder, work)
             work.rename(home)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _sweep(self, builder: Builder, home: Path) -> None:
+        """Remove what a killed run left (we hold the lock), and forms of the builder that nobody uses."""
+        for old in self.folder.glob(f"{home.name}.new-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        for old in self.folder.glob(f"{builder.name}-*"):
+            with contextlib.suppress(OSError):
+                if old.is_dir() and time.time() - old.stat().st_mtime > UNUSED_S:
+                    shutil.rmtree(old, ignore_errors=True)
 
     def _install(self, builder: Builder, work: Path) -> None:
         base = getattr(sys, "_base_executable", None) or sys.executable
@@ -274,7 +287,7 @@ class Builders:
         return BuilderUnavailable(f"{what}uv failed:\n{text[-1500:]}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process at a time makes an environment; the others wait for it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,8 +1,8 @@
 """Goldens of a built variant, out of its evaluation set: what every device must answer before a commit.
 
 Cases at both levels where the set allows it: files as the camera gives them, and tensors. A case is taken
-only where reference and variant agree with room to spare, because a golden on a near tie would fail a good device;
-the runtime then answers every case here, and is judged by the device tool's own code.
+only where reference and variant agree with room to spare, because a golden on a near tie would fail a good
+device; the runtime then answers every case here, and is judged by the device tool's own code.
 """
 
 import shutil

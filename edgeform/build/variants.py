@@ -38,7 +38,8 @@ class VariantRequest:
         folder: the version's files, verified; source_digest covers them.
         stages: the pipeline's, as in a pipeline file; inputs go through its preprocessing.
         calibration: None where no step needs one, or where it is synthetic.
-        is_synthetic: ranges are invented; somebody forced that.
+        is_synthetic: nobody recorded what it calibrates with, and somebody forced that; without a
+            calibration set, uniform random tensors are invented.
     """
 
     model: str
@@ -95,13 +96,13 @@ def builders_of(build: Build, engine: str) -> tuple[Builder, ...]:
 def derivation_of(request: VariantRequest) -> Derivation:
     """What the variant follows from."""
     engine = request.variant.engine
-    calibration = request.calibration.digest if request.calibration else None
+    invented = SYNTHETIC if request.is_synthetic else None
     return Derivation(
         source=request.source_digest,
         entry=request.build.source,
         include=request.build.include,
         recipe=request.build.recipe,
-        calibration=SYNTHETIC if request.is_synthetic else calibration,
+        calibration=request.calibration.digest if request.calibration else invented,
         evaluation=request.evaluation.digest,
         stages={key: request.stages[key] for key in ("capture", "preprocess", "postprocess")},
         gate=request.build.gate,
@@ -161,10 +162,10 @@ def _calibration(request: VariantRequest, judge: Evaluator, shop: Workshop) -> P
     every = [recipe for _, recipe in rungs(request.build)]
     if not any(needs(recipe, CALIBRATION) for recipe in every):
         return None
-    if request.is_synthetic:
-        return judge.invented(request.source, request.build.include, shop.folder / "calibration")
     if request.calibration is None:
-        return None
+        if not request.is_synthetic:
+            return None
+        return judge.invented(request.source, request.build.include, shop.folder / "calibration")
     return judge.prepared(
         request.calibration, request.source, request.build.include, shop.folder / "calibration"
     )
@@ -250,15 +251,24 @@ def _refused(request: VariantRequest, report: BuildReport) -> VariantRefused:
             failed = [v for v in rung.verdicts if not v.passed]
             said = "; ".join(f"{v.name} {v.found}, wanted {v.wanted}" for v in failed)
             lines.append(f"{rung.name}: {said}")
-    error = VariantRefused(
+    error = refused(
+        request.model,
+        request.variant.name,
         f"{request.model} {request.version}, variant {request.variant.name}: nothing that was tried is right"
         " enough.\n" + "\n".join(lines),
-        address=f"models.{request.model}.variants.{request.variant.name}.build.gate",
-        hint="Calibrate with more of what the devices see, take another recipe, or say by `gate` how much"
-        " less accuracy is acceptable.",
     )
     error.report = report
     return error
+
+
+def refused(model: str, variant: str, detail: str) -> VariantRefused:
+    """That nothing passes the gate, also when that was found out by an earlier build."""
+    return VariantRefused(
+        detail,
+        address=f"models.{model}.variants.{variant}.build.gate",
+        hint="Calibrate with more of what the devices see, take another recipe, or say by `gate` how much"
+        " less accuracy is acceptable.",
+    )
 
 
 def _artifact(

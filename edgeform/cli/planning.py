@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgeform import events
 from edgeform.bundle.records import as_of, last_known
 from edgeform.cli.fleet import Resolve, observe, target_of
+from edgeform.cli.measuring import measures_of
 from edgeform.cli.remembering import remembered
 from edgeform.cli.tooling import root_digests, shipped_tool
 from edgeform.cli.workspace import Workspace, stamp, who
@@ -145,6 +146,7 @@ def look_and_plan(
         tool=wanted.tool,
         roots=root_digests(wanted.workspace.trust_dir),
         remembered={device: found.digest for device, found in memory.items()},
+        measures=measures_of(wanted.workspace, wanted.lock),
     )
     plan = make_plan(
         wanted.site,

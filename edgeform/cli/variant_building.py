@@ -25,6 +25,7 @@ from edgeform.build.variants import (
     build_variant,
     check_data,
     derivation_of,
+    refused,
 )
 from edgeform.cli.building import StoreSink
 from edgeform.domain.artifacts import Lock, LockedArtifact, Model, Variant, VersionRule
@@ -230,14 +231,26 @@ class VariantShop:
             derivation = derivation_of(request)
             digest = derivation.digest
             known = self._derivations.get(digest)
+            if known is not None and known.artifact is not None:
+                return self._cached(asked, request, known, known.artifact)
             if known is not None:
-                return self._cached(asked, request, known)
+                return Outcome(
+                    asked=asked,
+                    state=REFUSED,
+                    derivation=digest,
+                    report=known.report,
+                    error=refused(asked.model.name, asked.variant.name, known.refusal),
+                )
             why = self._why(asked, derivation)
             if self._wishes.is_dry:
                 return Outcome(asked=asked, state=NEEDED, derivation=digest, why=why)
             return self._make(asked, request, derivation, why, work)
         except VariantRefused as exc:
             report = exc.report.to_json() if exc.report is not None else {}
+            with contextlib.suppress(
+                OSError
+            ):  # it is found out again, if there is no room to note it
+                self._remember(asked, derivation, None, report, exc.detail)
             return Outcome(
                 asked=asked, state=REFUSED, derivation=digest, why=why, report=report, error=exc
             )
@@ -247,8 +260,8 @@ class VariantShop:
             error = no_space(exc, work)
             return Outcome(asked=asked, state=FAILED, derivation=digest, why=why, error=error)
 
-    def _cached(self, asked: Asked, request: VariantRequest, known: Built) -> Outcome:
-        artifact = self._artifacts.get(known.artifact)
+    def _cached(self, asked: Asked, request: VariantRequest, known: Built, digest: str) -> Outcome:
+        artifact = self._artifacts.get(digest)
         return Outcome(
             asked=asked,
             state=CACHED,
@@ -280,14 +293,7 @@ class VariantShop:
         # is not wholly there.
         self._artifacts.index(found.artifact.encoded())
         report = found.report.to_json()
-        self._derivations.put(
-            Built(
-                subject=asked.subject,
-                document=derivation.to_json(),
-                artifact=found.artifact.digest,
-                report=report,
-            )
-        )
+        self._remember(asked, derivation, found.artifact.digest, report)
         return Outcome(
             asked=asked,
             state=BUILT,
@@ -295,6 +301,24 @@ class VariantShop:
             why=why,
             locked=_locked(found.artifact, asked, request, derivation.digest),
             report=report,
+        )
+
+    def _remember(
+        self,
+        asked: Asked,
+        derivation: Derivation,
+        artifact: str | None,
+        report: Mapping[str, Any],
+        refusal: str = "",
+    ) -> None:
+        self._derivations.put(
+            Built(
+                subject=asked.subject,
+                document=derivation.to_json(),
+                artifact=artifact,
+                report=report,
+                refusal=refusal,
+            )
         )
 
     def _why(self, asked: Asked, derivation: Derivation) -> tuple[str, ...]:

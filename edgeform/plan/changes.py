@@ -229,10 +229,22 @@ class InstallModel(Cost):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """What a model gives or costs, before and after; None where nobody measured it."""
+
+    name: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceModel(Cost):
+    """`figures` are those that differ: accuracy, agreement, sqnr_db, p50_ms, size_bytes."""
+
     name: str
     before: Ref
     after: Ref
+    figures: tuple[Figure, ...] = ()
 
     @property
     def address(self) -> str:

@@ -76,14 +76,20 @@ _SCALARS = {str: "text", int: "an integer", float: "a number", bool: "true or fa
 @cache
 def _object(kind: type) -> Read:
     hints = typing.get_type_hints(kind)
-    readers = [(f.name, _reader(hints[f.name])) for f in fields(kind)]
+    # Figures came later: a plan that an older version saved has none.
+    readers = [
+        (f.name, _reader(hints[f.name]), kind.__name__ == "ReplaceModel" and f.name == "figures")
+        for f in fields(kind)
+    ]
 
     def read(value: Any, what: str) -> Any:
         if not isinstance(value, dict):
             raise WireError(f"{what} is not an object")
         found = {}
-        for name, reader in readers:
+        for name, reader, is_newer in readers:
             if name not in value:
+                if is_newer:
+                    continue
                 raise WireError(f"{what}: field {name!r} is missing")
             found[name] = reader(value[name], f"{what}.{name}")
         return kind(**found)

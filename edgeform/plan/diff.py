@@ -3,8 +3,8 @@
 Two things are kept apart everywhere: the world moved (`drift`), and we did (all other reasons).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from edgeform.diagnostics import Diagnostic
@@ -42,6 +42,15 @@ _BLOCKING = (Unreachability.PYTHON, Unreachability.SUDO)
 """The device answers, but cannot be worked with until somebody changes it."""
 
 
+Measures = Callable[[str], Mapping[str, float]]
+
+
+def unmeasured(digest: str) -> Mapping[str, float]:
+    """Measures of a site that has none."""
+    del digest
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What all devices of a site share while they are compared.
@@ -49,6 +58,7 @@ class Context:
     Args:
         roots: digests of every root of the site's chain; empty when not to be judged.
         remembered: (device -> digest of the generation that our own journal saw committed last).
+        measures: figures of an artifact by digest, as far as the lock or the store knows them.
     """
 
     site: str
@@ -57,6 +67,11 @@ class Context:
     roots: tuple[str, ...] = ()
     remembered: Mapping[str, str] = field(default_factory=dict)
     manifests: Manifests = field(default_factory=Manifests)
+    measures: Measures = unmeasured
+
+
+COMPARED = ("accuracy", "agreement", "p50_ms", "size_bytes", "sqnr_db")
+"""The measures that a plan compares when a model is replaced."""
 
 
 def make_plan(
@@ -268,13 +283,29 @@ def _compared(
     *,
     because: Reason | None,
 ) -> tuple[Change, ...]:
-    return context.manifests.changes(
+    found = context.manifests.changes(
         device.name,
         observed.manifest,
         desired.manifest,
         reason_of=lambda was, now: _reason(was, now, context.models),
         all_because=because,
         generation=desired.generation,
+    )
+    return tuple(
+        replace(change, figures=_figures(change, context.measures))
+        if isinstance(change, c.ReplaceModel)
+        else change
+        for change in found
+    )
+
+
+def _figures(change: c.ReplaceModel, measures: Measures) -> tuple[c.Figure, ...]:
+    """What is known about both models and differs, by name."""
+    before, after = measures(change.before.digest), measures(change.after.digest)
+    return tuple(
+        c.Figure(name=name, before=before.get(name), after=after.get(name))
+        for name in COMPARED
+        if before.get(name) != after.get(name)
     )
 
 

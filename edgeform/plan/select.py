@@ -107,13 +107,15 @@ def choose_model(
         (rank, variant, artifact)
         for rank, variant in allowed
         for artifact in shelf.models(model.name, version, variant.name)
-        if variant.build is None
-        or artifact.request == request_of(variant, variant.build, shelf.sources[model.name])
+        if _is_as_asked(variant, artifact, shelf.sources.get(model.name, ""))
     ]
+    # Never another variant because somebody forgot to build: a fleet would change its precision in silence.
+    there = {variant.name for _, variant, _ in locked}
+    unbuilt = tuple(v.name for _, v in allowed if v.build is not None and v.name not in there)
+    if unbuilt:
+        return problems.variant_not_built(model.name, version, unbuilt, "build")
     if allowed and not locked:
-        names = tuple(v.name for _, v in allowed)
-        verb = "build" if all(v.build is not None for _, v in allowed) else "lock"
-        return problems.variant_not_built(model.name, version, names, verb)
+        return problems.variant_not_built(model.name, version, tuple(v.name for _, v in allowed))
     candidates = tuple(
         Candidate(variant=variant, artifact=artifact, rank=rank)
         for rank, variant, artifact in locked
@@ -128,6 +130,11 @@ def choose_model(
             tuple(f"{v.name} ({v.engine}: {', '.join(v.accelerators)})" for v in model.variants),
         )
     return _best(candidates, p50_ms)
+
+
+def _is_as_asked(variant: Variant, artifact: LockedArtifact, source: str) -> bool:
+    """Whether a built variant is what the site asks for now; a file of the version always is."""
+    return variant.build is None or artifact.request == request_of(variant, variant.build, source)
 
 
 def fits(artifact: LockedArtifact, hardware: HardwareClass) -> bool:

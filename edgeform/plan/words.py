@@ -1,6 +1,7 @@
 """One change as words: a symbol, what kind of thing, which one, and what happens to it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -69,7 +70,8 @@ def words_for(change: Change) -> Words:  # noqa: C901, PLR0912 - one case per ki
         case c.InstallModel():
             return _artifact("model", change.name, None, change.after)
         case c.ReplaceModel():
-            return _artifact("model", change.name, change.before, change.after)
+            words = _artifact("model", change.name, change.before, change.after)
+            return replace(words, details=tuple(_figures(change.figures)))
         case c.Retire():
             text = f"{change.before}, no longer used"
             return _words(Symbol.REMOVE, change.kind, change.name, text)
@@ -95,6 +97,27 @@ def words_for(change: Change) -> Words:  # noqa: C901, PLR0912 - one case per ki
             return _words(Symbol.RESTORE, change.kind, change.path, text)
         case _:
             assert_never(change)
+
+
+_FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("accuracy", "accuracy", lambda value: f"{value:.4f}"),
+    ("agreement", "agreement with its source", lambda value: f"{value:.4f}"),
+    ("sqnr_db", "SQNR", lambda value: f"{value:.1f} dB"),
+    ("p50_ms", "p50", lambda value: f"{value:g} ms"),
+    ("size_bytes", "size", lambda value: show_bytes(int(value))),
+)
+
+
+def _figures(figures: tuple[c.Figure, ...]) -> Iterator[str]:
+    """What the change of a model costs and gains, one figure a line."""
+    by_name = {figure.name: figure for figure in figures}
+    for name, words, show in _FIGURES:
+        figure = by_name.get(name)
+        if figure is None:
+            continue
+        before = "not measured" if figure.before is None else show(figure.before)
+        after = "not measured" if figure.after is None else show(figure.after)
+        yield f"{words} {before} -> {after}"
 
 
 def costs(change: Change) -> str:

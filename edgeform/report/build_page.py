@@ -22,7 +22,8 @@ def build_page(documents: Sequence[Document]) -> str:
     """The page; a variant that was not built says why."""
     states = [str(document["state"]) for document in documents]
     counts = [(state, states.count(state), tone) for state, tone in _TONES.items()]
-    parts = [("summary", "Summary", tiles(c for c in counts if c[1]) + _overview(documents))]
+    summary = tiles(c for c in counts if c[1]) + _overview(documents) + _compared(documents)
+    parts = [("summary", "Summary", summary)]
     for document in documents:
         name = str(document["variant"])
         parts.append((name.replace("/", "-"), name, "".join(_variant(document))))
@@ -60,6 +61,27 @@ def _overview(documents: Sequence[Document]) -> str:
         (*titles, "bytes", "p50 ms", "artifact"),
         rows,
         numbers=("accuracy", "agreement", "SQNR dB", "bytes", "p50 ms"),
+    )
+
+
+def _compared(documents: Sequence[Document]) -> str:
+    """The variants of each model side by side, with what they were built from."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for document in documents:
+        taken, model = _taken(document["report"]), str(document["variant"]).partition("/")[0]
+        if taken is None:
+            continue
+        if model not in found:
+            found[model] = list(_points(document["report"]))[:1]
+        name = str(document["variant"]).partition("/")[2]
+        found[model].append(_point(name, taken, "good"))
+    return "".join(
+        '<div class="wide" style="display:flex;flex-wrap:wrap">'
+        + _scatter(f"{model}: accuracy against bytes", points, "size_bytes", "kB", 1 / 1000)
+        + _scatter(f"{model}: accuracy against latency", points, "p50_ms", "ms, p50 here", 1.0)
+        + "</div>\n"
+        for model, points in found.items()
+        if len(points) > 2
     )
 
 
@@ -125,13 +147,17 @@ def _points(report: Document) -> Iterator[dict[str, Any]]:
     }
     for rung in report["rungs"]:
         if rung["figures"]:
-            yield {
-                "name": rung["name"],
-                "y": _height(rung["figures"], rung["figures"]["agreement"]),
-                "size_bytes": rung["size_bytes"],
-                "p50_ms": rung["figures"]["latency"]["p50_ms"],
-                "tone": _RUNGS[rung["state"]],
-            }
+            yield _point(rung["name"], rung, _RUNGS[rung["state"]])
+
+
+def _point(name: str, rung: Document, tone: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "y": _height(rung["figures"], rung["figures"]["agreement"]),
+        "size_bytes": rung["size_bytes"],
+        "p50_ms": rung["figures"]["latency"]["p50_ms"],
+        "tone": tone,
+    }
 
 
 def _height(figures: Document, agreement: float) -> float:

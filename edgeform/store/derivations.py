@@ -26,13 +26,16 @@ class Built:
 
     Args:
         document: the derivation itself, whose canonical JSON has its digest. subject: model and variant.
+        artifact: None where the gate refused everything; `refusal` then says why, and building again would
+            find the same.
         report: what the build found out.
     """
 
     subject: str
     document: Mapping[str, Any]
-    artifact: str
+    artifact: str | None
     report: Mapping[str, Any]
+    refusal: str = ""
 
     @property
     def derivation(self) -> str:
@@ -51,7 +54,9 @@ class Derivations:
         found = _read(self._folder / f"{digests.hex_of(derivation)}.json")
         if found is None or found.derivation != derivation:
             return None
-        return None if self._artifacts.missing(found.artifact) else found
+        if found.artifact is not None and self._artifacts.missing(found.artifact):
+            return None
+        return found
 
     def put(self, built: Built) -> None:
         """Remember it, in place of what was remembered for the same derivation.
@@ -65,6 +70,7 @@ class Derivations:
             "document": dict(built.document),
             "artifact": built.artifact,
             "report": dict(built.report),
+            "refusal": built.refusal,
         }
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self._folder / f"{digests.hex_of(built.derivation)}.json"
@@ -104,8 +110,9 @@ def _read(file: Path) -> Built | None:
         return Built(
             subject=str(value["subject"]),
             document=dict(value["document"]),
-            artifact=digests.parse(value["artifact"]),
+            artifact=None if value["artifact"] is None else digests.parse(value["artifact"]),
             report=dict(value["report"]),
+            refusal=str(value["refusal"]),
         )
     except (OSError, WireError, KeyError, TypeError, ValueError):
         return None

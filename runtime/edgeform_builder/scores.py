@@ -2,7 +2,7 @@
 
 Accuracy is the task's metric: the share of right classes; for detection the mean over samples of the F1 of
 boxes (same class, IoU of at least 0.5). Agreement is the same measure with the reference's results in place
-of the labels; without a task, the share of samples whose outputs point the same way (cosine of at least 0.99).
+of the labels; without a task, the share of samples whose outputs point the same way (cosine of 0.99).
 """
 
 from dataclasses import dataclass

@@ -15,9 +15,21 @@ from edgeform_wire import golden
 from edgeform_wire.errors import WireError
 from edgeform_wire.receipt import CheckResult
 
-LOOSE = {"f32": (1e-4, 80.0), "f16": (1e-2, 40.0), "bf16": (4e-2, 25.0), "int8": (2e-1, 15.0)}
+LOOSE = {
+    "f32": (1e-4, 80.0),
+    "f16": (1e-2, 40.0),
+    "bf16": (4e-2, 25.0),
+    "int8": (2e-1, 15.0),
+    "int4": (2.5e-1, 12.0),
+}
 """Against the FP32 reference: (largest deviation over the range, smallest SQNR in dB)."""
-TIGHT = {"f32": (1e-5, 90.0), "f16": (5e-3, 45.0), "bf16": (2e-2, 30.0), "int8": (1e-1, 20.0)}
+TIGHT = {
+    "f32": (1e-5, 90.0),
+    "f16": (5e-3, 45.0),
+    "bf16": (2e-2, 30.0),
+    "int8": (1e-1, 20.0),
+    "int4": (1e-1, 20.0),
+}
 """Against the same variant in the same engine, on another CPU."""
 
 REPEATS = 3

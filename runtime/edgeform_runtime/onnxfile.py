@@ -25,6 +25,7 @@ DTYPES = {
     10: "float16",
     11: "float64",
 }
+_FOUR_BITS = {21, 22}
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
 
 Value = Union[int, memoryview]
@@ -44,7 +45,9 @@ class OnnxFile:
 
     @property
     def precision(self) -> str:
-        """In what the weights and the arithmetic are written: int8, f16 or f32."""
+        """In what the weights and the arithmetic are written: int4, int8, f16 or f32."""
+        if "MatMulNBits" in self.operators or self.weight_types & _FOUR_BITS:
+            return "int4"
         if self.operators & set(_QUANTISED):
             return "int8"
         return "f16" if 10 in self.weight_types and 1 not in self.weight_types else "f32"

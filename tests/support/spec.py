@@ -32,13 +32,16 @@ def base() -> str:
 
 
 def write_site(folder: Path, files: dict[str, str]) -> Path:
-    """The folder `site` below `folder`, with these files; the registry's folder exists."""
+    """The folder `site` below `folder`, with these files; the registry's folder and two data sets exist."""
     site = folder / "site"
     for name, text in files.items():
         path = site / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     (site / "model").mkdir(exist_ok=True, parents=True)
+    for name in ("calibration", "evaluation"):
+        (site / "data" / name).mkdir(parents=True, exist_ok=True)
+        (site / "data" / name / "dataset.json").write_text("{}")
     return site
 
 

@@ -1,13 +1,16 @@
 """A new lock: what is locked stays, what is asked for moves, what cannot be made is said."""
 
+from dataclasses import replace
+
 import pytest
 from support.registry import a_registry, aliases
 from support.spec import a_site, an_object, some_devices
 
 from edgeform.domain.artifacts import VersionRule
+from edgeform.domain.build_request import request_of
 from edgeform.errors import UsageError
-from edgeform.lock.lockfile import read_text, rendered
-from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of
+from edgeform.lock.lockfile import lock_of, read_text, rendered
+from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of, unbuilt
 from edgeform.registry.base import VersionNotFound
 from edgeform.registry.open import registries_of
 from edgeform_wire import digest
@@ -235,3 +238,60 @@ def test_the_rule_is_kept_with_the_version(world):
     found = world.renew(world.site(a_model("{channel: latest}")))
     (source,) = found.lock.sources
     assert (source.rule, source.wanted, source.version) == (VersionRule.CHANNEL, "latest", "2.0.0")
+
+
+BUILT = (
+    "[{name: f32, engine: onnxruntime, file: model.onnx}, {name: fp16, engine: onnxruntime, build:"
+    " {source: model.onnx, recipe: [fp16], evaluation: data/evaluation, gate: {sqnr_db: %s}}}]"
+)
+
+
+def with_built(lock, site):
+    """The lock as `edgeform build` leaves it."""
+    (model,) = site.models
+    variant = model.variants[1]
+    (source,) = lock.sources
+    made = replace(
+        next(a for a in lock.artifacts if a.kind == "model"),
+        digest="sha256:" + "b" * 64,
+        variant=variant.name,
+        derivation="sha256:" + "d" * 64,
+        request=request_of(variant, variant.build, source.digest),
+    )
+    return lock_of(lock.sources, (*lock.artifacts, made))
+
+
+def test_locking_builds_no_recipe_and_names_what_is_to_be_built(world):
+    site = world.site(a_model("{semver: '^1.0'}", variants=BUILT % 15), some_devices(PC))
+    lock = world.renew(site).lock
+    assert [a.variant for a in lock.artifacts if a.kind == "model"] == ["f32"]
+    assert unbuilt(site, lock) == (("digits", "fp16"),)
+    assert unbuilt(site, with_built(lock, site)) == ()
+
+
+def test_what_was_built_stays_while_the_site_asks_for_the_same(world):
+    site = world.site(a_model("{semver: '^1.0'}", variants=BUILT % 15), some_devices(PC))
+    old = with_built(world.renew(site).lock, site)
+    again = world.renew(site, old)
+    assert again.lock == old
+    assert again.changes == ()
+    assert read_text(rendered(old).encode(), "edgeform.lock").lock == old
+
+
+def test_another_gate_version_or_epoch_forgets_what_was_built(world):
+    site = world.site(a_model("{exact: 1.0.0}", variants=BUILT % 15), some_devices(PC))
+    old = with_built(world.renew(site).lock, site)
+    for changed in (
+        a_model("{exact: 1.0.0}", variants=BUILT % 20),
+        a_model("{exact: 1.1.0}", variants=BUILT % 15),
+    ):
+        site = world.site(changed, some_devices(PC))
+        assert unbuilt(site, world.renew(site, old).lock) == (("digits", "fp16"),)
+
+
+def test_a_model_whose_every_variant_is_built_fetches_nothing_to_lock(world):
+    only = "[{name: fp16" + (BUILT % 15).partition("{name: fp16")[2]
+    site = world.site(a_model("{exact: 1.0.0}", variants=only), some_devices(PC))
+    renewed_lock = world.renew(site).lock
+    assert [s.version for s in renewed_lock.sources] == ["1.0.0"]
+    assert not any("digits" in asked for asked in world.builder.asked)

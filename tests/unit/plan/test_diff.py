@@ -37,12 +37,14 @@ from edgeform.plan import (
     Held,
     Unchanged,
     Unreachable,
+    codec,
     device_plan,
     resolve,
     stages,
 )
 from edgeform.plan import changes as c
 from edgeform.plan.changes import Fidelity, Reason, Ref, Undoing
+from edgeform.plan.words import words_for
 
 HAILO = DriverTuple(
     packages=(Package(name="hailo-dkms", version="4.20.0-1", hold=True), Package(name="dkms")),
@@ -427,3 +429,38 @@ def test_a_device_that_shall_run_nothing_needs_no_generation():
 
 def test_a_ref_reads_as_version_and_variant():
     assert str(Ref(version="1.0", variant="f32", digest=digest("x"))) == "1.0 f32"
+
+
+def test_a_replaced_model_shows_the_figures_that_are_known_and_differ():
+    site = a_site()
+    before, after = a_model_artifact(), a_model_artifact(version="1.1.0")
+    known = {
+        before.digest: {"accuracy": 0.9694, "samples": 360.0, "size_bytes": 799_419.0},
+        after.digest: {
+            "accuracy": 0.9722,
+            "samples": 360.0,
+            "size_bytes": 799_419.0,
+            "p50_ms": 2.5,
+        },
+    }
+    plan = planned(
+        site,
+        running(site),
+        a_lock(after, a_runtime_artifact()),
+        measures=lambda digest: known.get(digest, {}),
+    )
+    (change,) = plan.changes
+    assert change.figures == (
+        c.Figure(name="accuracy", before=0.9694, after=0.9722),
+        c.Figure(name="p50_ms", before=None, after=2.5),
+    )
+    assert words_for(change).details == ("accuracy 0.9694 -> 0.9722", "p50 not measured -> 2.5 ms")
+
+
+def test_a_plan_that_was_saved_before_there_were_figures_can_be_read():
+    site = a_site()
+    lock = a_lock(a_model_artifact(version="1.1.0"), a_runtime_artifact())
+    (change,) = planned(site, running(site), lock).changes
+    value = codec.value_json(change)
+    del value["figures"]
+    assert codec.change_of(value, "change") == change

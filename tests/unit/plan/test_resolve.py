@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.plan import (
     a_class,
     a_device,
@@ -16,6 +17,9 @@ from support.plan import (
     digest,
 )
 
+from edgeform.domain.artifacts import LockedSource, Variant, VersionRule
+from edgeform.domain.build_request import request_of
+from edgeform.domain.builds import Build, Step
 from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
 from edgeform.domain.pipeline import Checks
@@ -142,6 +146,53 @@ def test_an_unbuilt_variant_says_which_build_command():
     lock = a_lock(a_runtime_artifact(), versions=(("digits", "1.0.0"),))
     found = problem(a_site(), lock)
     assert (found.code, found.hint) == ("EF2102", "edgeform lock")
+
+
+def built_variant(**changed):
+    build = Build(source="model.onnx", recipe=(Step(name="fp16"),), evaluation="data/e")
+    return Variant(name="fp16", engine="onnxruntime", build=build, **changed)
+
+
+def locked_with(*artifacts):
+    source = LockedSource(
+        model="digits",
+        registry="files",
+        source="digits",
+        rule=VersionRule.EXACT,
+        wanted="1.0.0",
+        version="1.0.0",
+        digest=digest("source"),
+    )
+    return replace(a_lock(*artifacts, a_runtime_artifact()), sources=(source,))
+
+
+def test_a_variant_that_was_built_as_the_site_asks_is_taken():
+    variant = built_variant()
+    asked = request_of(variant, variant.build, digest("source"))
+    lock = locked_with(a_model_artifact(variant="fp16", request=asked, derivation=digest("d")))
+    desired = only(a_site(models=(a_model(variants=(variant,)),)), lock)
+    assert [a.variant for a in desired.generation.artifacts if a.kind == "model"] == ["fp16"]
+
+
+@pytest.mark.parametrize("request_digest", [None, digest("another recipe")])
+def test_a_variant_that_is_not_built_as_asked_blocks_and_names_the_verb(request_digest):
+    """Never the other variant instead: a fleet would change its precision in silence."""
+    other = Variant(name="cpu-f32", engine="onnxruntime", file="model.onnx")
+    built = a_model_artifact(variant="fp16", request=request_digest)
+    kept = (built,) if request_digest else ()
+    lock = locked_with(a_model_artifact(), *kept)
+    site = a_site(models=(a_model(variants=(built_variant(), other)),))
+    found = problem(site, lock)
+    assert (found.code, found.hint) == ("EF2102", "edgeform build")
+    assert "fp16" in found.detail
+    assert "cpu-f32" not in found.detail
+
+
+def test_a_variant_for_another_accelerator_need_not_be_built():
+    other = Variant(name="cpu-f32", engine="onnxruntime", file="model.onnx")
+    variants = (built_variant(accelerators=("coral-usb",)), other)
+    desired = only(a_site(models=(a_model(variants=variants),)), locked_with(a_model_artifact()))
+    assert desired.generation.artifacts
 
 
 def test_an_unbuilt_runtime_lists_what_the_lock_has():

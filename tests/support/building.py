@@ -1,0 +1,163 @@
+"""Building variants in tests: the lab's network and data sets, builders in the user's cache, jobs without one."""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from edgeform.build import datasets
+from edgeform.build.builders import Builders, builder_of, cache_folder, evaluator_of
+from edgeform.build.failure import BuilderUnavailable
+from edgeform.build.jobs import JobLimits
+from edgeform.build.recipes import Workshop
+from edgeform.build.variants import VariantRequest
+from edgeform.domain.artifacts import Variant
+from edgeform.domain.builds import Build, Gate, Step
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "site" / "lab"
+DIGITS = LAB / "model" / "digits" / "1.0.0"
+CALIBRATION = LAB / "data" / "digits-calibration"
+EVALUATION = LAB / "data" / "digits-evaluation"
+STAGES = {
+    "capture": {"kind": "http_push"},
+    "preprocess": json.loads((LAB / "model" / "preprocess.json").read_text()),
+    "infer": {},
+    "postprocess": {"kind": "classify", "labels": "labels.txt", "top_k": 3, "softmax": True},
+    "action": [],
+    "report": [],
+}
+
+
+@functools.cache
+def builders() -> Builders:
+    return Builders(folder=cache_folder(os.environ))
+
+
+@functools.cache
+def why_not(*names: str) -> str:
+    """Why these builders cannot be had here; empty when they can."""
+    try:
+        for name in names:
+            builders().python(builder_of(name))
+        builders().python(evaluator_of("onnxruntime"))
+    except BuilderUnavailable as exc:
+        return exc.detail
+    return ""
+
+
+def need_builders(*names: str) -> None:
+    """Skip, with the reason, where the builders' packages are neither in uv's cache nor to be had."""
+    reason = why_not(*names)
+    if reason:
+        pytest.skip(reason)
+
+
+def a_build(*steps, gate=None, **more) -> Build:
+    recipe = tuple(s if isinstance(s, Step) else Step(name=s) for s in steps)
+    given = {
+        "source": "model.onnx",
+        "calibration": "data/digits-calibration",
+        "evaluation": "data/digits-evaluation",
+        "include": ("labels.txt",),
+    }
+    return Build(recipe=recipe, gate=gate or Gate(), **(given | more))
+
+
+@functools.cache
+def evaluation():
+    return datasets.read(EVALUATION)
+
+
+@functools.cache
+def calibration():
+    return datasets.read(CALIBRATION)
+
+
+def a_request(build: Build, **more) -> VariantRequest:
+    given = {
+        "model": "digits",
+        "version": "1.0.0",
+        "epoch": 0,
+        "variant": Variant(name="v", engine="onnxruntime", build=build),
+        "build": build,
+        "folder": DIGITS,
+        "source_digest": "sha256:" + "1" * 64,
+        "stages": STAGES,
+        "evaluation": evaluation(),
+        "calibration": calibration(),
+    }
+    return VariantRequest(**(given | more))
+
+
+def a_shop(folder: Path, tell=lambda _: None, **limits) -> Workshop:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workshop(builders=builders(), limits=JobLimits(**limits), folder=folder, tell=tell)
+
+
+def a_dataset(folder: Path, samples, *, task="classification", level="encoded", **more) -> Path:
+    """A data set of (name, bytes, label)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = []
+    for name, content, label in samples:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        listed.append({"file": name} | ({} if label is None else {"label": label}))
+    head = {"schema": datasets.SCHEMA, "task": task, "level": level, "samples": listed}
+    (folder / datasets.MANIFEST).write_text(json.dumps(head | more))
+    return folder
+
+
+def some_samples(count: int, classes: int = 2, prefix: str = "s"):
+    return [(f"{prefix}{n}.bin", f"{prefix}{n}".encode(), str(n % classes)) for n in range(count)]
+
+
+def a_site(folder: Path, *variants: str) -> Path:
+    """The lab's site with more variants, as the text of their list entries."""
+    shutil.copytree(LAB, folder, ignore=shutil.ignore_patterns("broken"))
+    models = folder / "models.yaml"
+    models.write_text(models.read_text() + "".join(variants))
+    return folder
+
+
+def a_variant_text(name: str, recipe: str, gate: str = "{}", evaluation="digits-evaluation") -> str:
+    return (
+        f"    - name: {name}\n      engine: onnxruntime\n      build:\n        source: model.onnx\n"
+        f"        recipe: {recipe}\n        calibration: data/digits-calibration\n"
+        f"        evaluation: data/{evaluation}\n        include: [labels.txt]\n        gate: {gate}\n"
+    )
+
+
+def a_builder_that(source: str) -> Path:
+    """An interpreter whose `-m edgeform_builder FOLDER` runs this text, with `folder` and `job` at hand."""
+    home = Path(tempfile.mkdtemp(prefix="builder-"))
+    program = (
+        "import json, os, sys, time, pathlib, subprocess\n"
+        "folder = pathlib.Path(sys.argv[-1])\njob = json.loads((folder / 'job.json').read_text())\n"
+        "def done(**value):\n"
+        "    base = {'schema': 'edgeform.job_result/1', 'entry': None, 'notes': [], 'figures': {}, 'error': None}\n"
+        "    (folder / 'result.json').write_text(json.dumps({**base, **value}))\n"
+    )
+    (home / "program.py").write_text(program + source)
+    python = home / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {home}/program.py "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+def run_edgeform(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "edgeform", *arguments)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env=dict(os.environ) | environment,
+    )
