@@ -6,10 +6,11 @@ UV    := $(BIN)/uv
 LOCK  := .ci/locks/dev.txt
 PEERS := .venv-peers
 PEERS_LOCK := .ci/locks/peers.txt
+BENCH := .venv-bench
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all machines soak bench-fleet bench-spec dev peers wheel system lint lock clean
+.PHONY: help demo test test-all machines soak bench-fleet bench-inference bench-spec dev peers wheel system lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,6 +34,15 @@ bench-fleet: wheel system ## no-op plan and model update against Ansible and pla
 
 bench-spec: wheel ## load, validate, resolve and plan 1,000 to 100,000 devices
 	@$(BIN)/python bench/spec.py
+
+bench-inference: wheel $(BENCH)/mlserver/.locked $(BENCH)/kserve/.locked ## the runtime beside a bare loop, MLServer and KServe
+	@$(BIN)/python bench/inference.py
+
+$(BENCH)/%/.locked: bench/peers/%.txt | $(VENV)/.locked
+	@echo "==> $* in an environment of its own"
+	@$(UV) venv -q --clear --python $(BIN)/python $(BENCH)/$*
+	@$(UV) pip install -q --python $(BENCH)/$*/bin/python --require-hashes -r $<
+	@touch $@
 
 $(VENV)/.locked: $(LOCK)
 	@echo "==> virtual environment with locked dependencies ($$(python3 --version))"
@@ -76,6 +86,8 @@ lock: ## resolve the development dependencies again, with hashes
 	  --no-header --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 -o $(LOCK)
 	$(UV) pip compile -q --group peers --generate-hashes \
 	  --no-header --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 -o $(PEERS_LOCK)
+	for peer in mlserver kserve; do $(UV) pip compile -q bench/peers/$$peer.in --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 -o bench/peers/$$peer.txt; done
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache

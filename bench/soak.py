@@ -30,6 +30,7 @@ ROUNDS = (
         ),
     ),
     ("hostile metadata", ("tests/unit/device_trust", "tests/unit/bundle")),
+    ("malformed HTTP requests", ("tests/fault/test_fuzz_http.py",)),
     ("properties", ("tests/property", "tests/unit/spec", "tests/unit/wire")),
 )
 
@@ -67,6 +68,7 @@ def run(name: str, paths: tuple[str, ...], *, seed: int, depth: int, left_s: flo
         environment = os.environ | {
             "EDGEFORM_SOAK_SEED": str(seed),
             "EDGEFORM_SOAK_DEPTH": str(depth),
+            "EDGEFORM_FUZZ_S": "600",
         }
         began = time.monotonic()
         try:

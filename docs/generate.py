@@ -59,7 +59,10 @@ def exit_codes() -> Iterator[tuple[int, str]]:
     yield from sorted(found.items())
 
 
-CHANGES = "changes present (`plan --detailed-exitcode`), drift found, a check failed"
+CHANGES = (
+    "changes present (`plan --detailed-exitcode`), drift found or a device held (`drift`),"
+    " a check failed"
+)
 EXACT = {
     3: "site invalid, or a device blocked",
     5: "rolled back: everything healthy on the old generation",
@@ -111,11 +114,20 @@ def codes_page() -> str:
 
 
 PAGES = {"cli": cli_page, "codes": codes_page}
+HELP = Path(__file__).parents[1] / "edgeform" / "cli" / "help.txt"
+"""What `edgeform --help` prints without importing click."""
+
+
+def help_text() -> str:
+    """As click writes it on a terminal that is wide enough."""
+    context = click.Context(cli, info_name="edgeform", terminal_width=78, **cli.context_settings)
+    return cli.get_help(context) + "\n"
 
 
 def main(names: list[str]) -> None:
     for name in names or list(PAGES):
         (FOLDER / f"{name}.md").write_text(PAGES[name](), encoding="utf-8")
+    HELP.write_text(help_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -45,32 +45,55 @@ WHY: Mapping[str, str] = {
     "ansible-core": "day zero and vendor roles; only ever run as a process of its own",
     "asyncssh": "SSH servers of the unprivileged lab devices",
     "regopy": "rules in Rego on a saved plan, without a binary",
+    "starlette": "the pages of `edgeform serve`",
+    "uvicorn": "the server below them",
+    "boto3": "models in S3 and in SageMaker's registry",
+    "oras": "models in OCI registries",
     "jsonschema-rs": "checks large sites faster, with the same messages",
 }
+HTMX = "htmx-2.0.11.min.js"
+HTMX_LICENCE = "0BSD (`htmx-LICENSE.txt` beside it); the npm package htmx.org's file as it is"
 LICENCE_KEYS = ("License-Expression", "License")
 
 
-def results_of(reports: list[str]) -> dict[str, dict[str, int]]:
-    """How often the contract was kept, broken and not tried, by engine, from pytest's JUnit files.
+Results = dict[str, dict[str, dict[str, int]]]
+TESTS: Mapping[str, re.Pattern[str]] = {
+    "contract": re.compile(r"test_the_contract\[([a-z]+)-.*\]"),
+    "aarch64": re.compile(r"test_the_aarch64_closure_gives_the_golden_answers\[([a-z]+)\]"),
+}
+"""What is told of an engine, and the tests whose names say so: see tests/contract and tests/device."""
+
+
+def results_of(reports: list[str], before: Results) -> Results:
+    """How often each kind of test was kept, broken and not tried, by engine, from pytest's JUnit files.
+
+    Args:
+        before: results of earlier runs; a kind that the reports try anew is counted anew.
 
     Raises:
-        SystemExit: a report without any test of the contract.
+        SystemExit: a report without any such test.
     """
-    found: dict[str, Counter[str]] = {}
+    found: dict[tuple[str, str], Counter[str]] = {}
     for report in reports:
         for case in ET.parse(report).iter("testcase"):  # noqa: S314  # pytest's own file
-            match = re.fullmatch(r"test_the_contract\[([a-z]+)-.*\]", case.get("name", ""))
-            if match is None:
-                continue
-            outcome = "kept"
-            if case.find("skipped") is not None:
-                outcome = "skipped"
-            elif case.find("failure") is not None or case.find("error") is not None:
-                outcome = "broken"
-            found.setdefault(match[1], Counter())[outcome] += 1
+            for kind, pattern in TESTS.items():
+                match = pattern.fullmatch(case.get("name", ""))
+                if match is not None:
+                    found.setdefault((match[1], kind), Counter())[_outcome(case)] += 1
     if not found:
         raise SystemExit("no test of the engines' contract in " + ", ".join(reports))
-    return {engine: dict(sorted(counts.items())) for engine, counts in sorted(found.items())}
+    results = {engine: dict(kinds) for engine, kinds in before.items()}
+    for (engine, kind), counts in found.items():
+        results.setdefault(engine, {})[kind] = dict(sorted(counts.items()))
+    return {engine: dict(sorted(kinds.items())) for engine, kinds in sorted(results.items())}
+
+
+def _outcome(case: ET.Element) -> str:
+    if case.find("skipped") is not None:
+        return "skipped"
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "broken"
+    return "kept"
 
 
 def engine_table() -> str:
@@ -78,19 +101,29 @@ def engine_table() -> str:
     engines: dict[str, Any] = yaml.safe_load((REPOSITORY / "docs" / "support.yaml").read_text())[
         "engines"
     ]
-    results: dict[str, dict[str, int]] = json.loads(RESULTS.read_text())
+    results: Results = json.loads(RESULTS.read_text())
     lines = [
         "| engine | runs here | by contract only | needs hardware |",
         "|---|---|---|---|",
     ]
     for name, entry in engines.items():
-        counts = results.get(name, {})
+        counts = results.get(name, {}).get("contract", {})
         kept, tried = counts.get("kept", 0), sum(counts.values())
         said = f"{kept} of {tried} behaviours" if tried else "never tried"
-        runs = f"{said}, x86-64, real package" if name in PACKAGES else "no"
+        on_arm = _on_aarch64(entry, results.get(name, {}).get("aarch64", {}))
+        runs = f"{said}, x86-64, real package; {on_arm}" if name in PACKAGES else "no"
         contract = "" if name in PACKAGES else f"{said}, a library in the vendor's place"
         lines.append(f"| {name} | {runs} | {contract} | {entry['needs']} |")
     return "\n".join(lines) + "\n"
+
+
+def _on_aarch64(entry: Mapping[str, str], counts: Mapping[str, int]) -> str:
+    """What a golden inference in the emulated machine came to; `aarch64` of the entry is a known reason."""
+    if counts.get("broken"):
+        return "aarch64: goldens wrong"
+    if not counts.get("kept"):
+        return "aarch64: never tried"
+    return entry.get("aarch64", "goldens right on aarch64 (emulated Cortex-A72)")
 
 
 def support_table() -> str:
@@ -142,7 +175,9 @@ def dependencies() -> str:
         "Versions are pinned with hashes in `.ci/locks/dev.txt`.",
         "",
         "The device tool and the wire format need the Python standard library and nothing else. A runtime",
-        "closure holds its engine, numpy, Pillow and paho-mqtt, pinned in `edgeform/build/locks/`.",
+        "closure holds its engine, numpy, Pillow and paho-mqtt, and where a stage of the device asks for them",
+        "PyAV (BSD-3, FFmpeg inside), gpiod (LGPL-2.1-or-later) or asyncua (LGPL-3.0-or-later, with",
+        "cryptography), pinned in `edgeform/build/locks/`.",
         "",
         "## Always installed",
         "",
@@ -155,6 +190,12 @@ def dependencies() -> str:
         "| package | licence | for | extra |",
         "|---|---|---|---|",
         *(_row(name, f" `{extra}` |") for name, extra in sorted(extras)),
+        "",
+        "## Carried within the package",
+        "",
+        "| file | licence | for |",
+        "|---|---|---|",
+        f"| `edgeform/serve/static/{HTMX}` | {HTMX_LICENCE} | renews parts of the live page |",
     ]
     return "\n".join(lines) + "\n"
 
@@ -179,7 +220,8 @@ def main(arguments: list[str]) -> int:
     """Write what is out of date; with --check, only say so and return 1."""
     if "--results" in arguments:
         reports = arguments[arguments.index("--results") + 1 :]
-        RESULTS.write_text(json.dumps(results_of(reports), indent=1) + "\n")
+        results = results_of(reports, json.loads(RESULTS.read_text()))
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     stale = [
         (path, content)
         for path, content in ((README, readme()), (DEPENDENCIES, dependencies()))

@@ -1,5 +1,5 @@
 """`python -m edgeform` is the same as `edgeform`."""
 
-from edgeform.cli.main import main
+from edgeform.cli.start import main
 
 main()

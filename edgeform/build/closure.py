@@ -1,8 +1,8 @@
 """Runtime closures: engine, numpy, Pillow and edgeform's own runtime for one kind of device, by uv.
 
 The packages are fixed by hash in `locks/<engine>-<python>.txt`, or `locks/host-<python>.txt` where the engine
-is the device's own; nothing is resolved here. Building twice gives the same artifact, byte for byte, wherever
-it is built.
+is the device's own, and `locks/extras/<extra>-<python>.txt`; nothing is resolved here. Building twice gives
+the same artifact, byte for byte, wherever it is built.
 """
 
 import importlib.util
@@ -50,13 +50,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosureRequest:
-    """The kind of device: glibc is what it has ("2.36"), python its minor version ("3.11")."""
+    """The kind of device: glibc is what it has ("2.36"), python its minor version ("3.11").
+
+    `extras` are what its stages ask for, sorted: `domain.stages.extras`.
+    """
 
     engine: str
     arch: str
     glibc: str
     python: str
     epoch: int = 0
+    extras: tuple[str, ...] = ()
 
 
 def build_closure(
@@ -87,7 +91,7 @@ def build_closure(
         kind="runtime",
         name=request.engine,
         version=f"{version}+{VERSION}",
-        variant=f"{request.arch}-glibc{glibc}-py{request.python}",
+        variant="+".join((f"{request.arch}-glibc{glibc}-py{request.python}", *request.extras)),
         epoch=request.epoch,
         requires=Requires(arch=request.arch, glibc=glibc, python=request.python),
         files=found,
@@ -96,6 +100,7 @@ def build_closure(
             "engine_version": version,
             "python": request.python,
             "packages": packages,
+            **({"extras": list(request.extras)} if request.extras else {}),
         },
     )
 
@@ -124,7 +129,29 @@ def lock_of(request: ClosureRequest) -> str:
         )
     # Pure Python, so one lock fits every engine, architecture and interpreter.
     stages = (locks / "stages.lock").read_text(encoding="utf-8")
-    return wanted.read_text(encoding="utf-8") + stages
+    extras = (_extra(locks / "extras", extra, request.python) for extra in request.extras)
+    return "".join((wanted.read_text(encoding="utf-8"), stages, *extras))
+
+
+def _extra(locks: Traversable, extra: str, python: str) -> str:
+    """The lock of a stage extra.
+
+    Raises:
+        ClosureUnavailable: there is none for this Python.
+    """
+    wanted = locks / f"{extra}-{python}.txt"
+    if wanted.is_file():
+        return wanted.read_text(encoding="utf-8")
+    known = [
+        p.name.removesuffix(".txt").rpartition("-")[2]
+        for p in locks.iterdir()
+        if p.name.startswith(f"{extra}-")
+    ]
+    known.sort(key=lambda version: int(version.rpartition(".")[2]))
+    raise ClosureUnavailable(
+        f"There is no lock of the stage extra {extra} for Python {python}.",
+        hint=f"There is one for Python {', '.join(known)}." if known else "",
+    )
 
 
 def make_tree(

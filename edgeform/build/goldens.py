@@ -5,45 +5,19 @@ numpy nor an engine. What it answered is judged by the device tool's own code be
 goldens that would not pass on a device are never published.
 """
 
-import contextlib
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgeform.build.failure import BuildFailed, ModelUnusable
+from edgeform.build.failure import ModelUnusable
+from edgeform.build.shadow import TREE, RuntimeProcess, shadow
 from edgeform_device.control import Control, Inference, RawTensor, RuntimeRefused, RuntimeSilent
 from edgeform_device.goldens import check_goldens, load_tensor
-from edgeform_device.subject import PASS, Subject
+from edgeform_device.subject import FAIL, Subject
 from edgeform_wire import golden
 from edgeform_wire.errors import WireError
-from edgeform_wire.generation import PipelineUse
-from edgeform_wire.pipeline import PipelineFile
-
-START_S = 60.0
-STOP_S = 10.0
-_NO_DIGEST = "sha256:" + "0" * 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeProcess:
-    """How to start the runtime here: the interpreter, and the closure's `lib` if not this environment."""
-
-    python: str = sys.executable
-    lib: Path | None = None
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        return (self.python, "-s", "-m", "edgeform_runtime")
-
-    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        extra = {} if self.lib is None else {"PYTHONPATH": str(self.lib)}
-        return dict(inherited) | {"PYTHONDONTWRITEBYTECODE": "1"} | extra
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +48,11 @@ def complete_goldens(request: GoldenRequest) -> golden.GoldenSet:
     """
     cases = _cases(request.model)
     with tempfile.TemporaryDirectory(prefix="edgeform-goldens-") as work:
-        tree = Path(work, "trees", "model")
+        tree = Path(work, TREE)
         shutil.copytree(request.model, tree)
-        with _serving(request, Path(work)) as subject:
+        with shadow(
+            Path(work), engine=request.engine, stages=request.stages, runtime=request.runtime
+        ) as subject:
             written = _recorded(request, cases, subject, tree)
             found = golden.GoldenSet(
                 precision=request.precision,
@@ -144,7 +120,7 @@ def _judge(subject: Subject) -> None:
     with Control(subject.socket_path) as control:
         results, _ = check_goldens(control, subject)
     for result in results:
-        if result.verdict != PASS:
+        if result.verdict == FAIL:
             raise ModelUnusable(
                 f"The model does not pass its own goldens: {result.detail}.",
                 address=subject.model_tree,
@@ -166,78 +142,3 @@ def _replace(source: Path, target: Path) -> None:
     part = target.with_name(target.name + ".part")
     shutil.copyfile(source, part)
     part.replace(target)
-
-
-@contextlib.contextmanager
-def _serving(request: GoldenRequest, prefix: Path) -> Iterator[Subject]:
-    """The runtime in shadow mode on the copied model, until it is no longer needed."""
-    file = PipelineFile(
-        name="goldens",
-        site="build",
-        device="build",
-        generation=1,
-        generation_digest=_NO_DIGEST,
-        model_ref="model@build",
-        runtime_tree="trees/runtime",
-        model_tree="trees/model",
-        engine=request.engine,
-        stages=dict(request.stages),
-        secrets=(),
-    )
-    (prefix / "pipeline.json").write_bytes(file.encoded())
-    socket_path = prefix / "goldens.sock"
-    command = (
-        *request.runtime.command,
-        *("--prefix", str(prefix), "--pipeline", "pipeline.json"),
-        *("--socket", str(socket_path), "--shadow"),
-    )
-    log = prefix / "runtime.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command, env=request.runtime.environment(os.environ), stdout=stream, stderr=stream
-        )
-    try:
-        _await_ready(process, socket_path, log)
-        yield Subject(
-            use=PipelineUse(
-                name="goldens",
-                runtime=_NO_DIGEST,
-                model=_NO_DIGEST,
-                engine=request.engine,
-                stages=file.stages,
-                checks={},
-                limits={},
-            ),
-            model_tree=str(prefix / "trees" / "model"),
-            socket_path=str(socket_path),
-            pid=process.pid,
-        )
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await_ready(process: subprocess.Popen[bytes], socket_path: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(RuntimeSilent), Control(str(socket_path)) as control:
-            state = control.state()
-            if state.get("phase") == "ready":
-                return
-            if state.get("phase") == "failed":
-                raise ModelUnusable(f"The runtime refuses it: {state.get('last_error')}.")
-        if process.poll() is not None:
-            raise BuildFailed(
-                f"The runtime ended with code {process.returncode}.", address=_last_line(log)
-            )
-        time.sleep(0.02)
-    raise BuildFailed(f"The runtime was not ready within {START_S:g} s.", address=_last_line(log))
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    return lines[-1] if lines else ""

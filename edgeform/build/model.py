@@ -6,7 +6,7 @@ from pathlib import Path
 from edgeform.build.failure import ModelUnusable
 from edgeform.build.formats import Described, described
 from edgeform.build.tree import BlobSink, files_of
-from edgeform_wire import golden
+from edgeform_wire import golden, reference
 from edgeform_wire.artifact import Artifact, Requires
 from edgeform_wire.errors import WireError
 
@@ -59,6 +59,7 @@ def model_artifact(
         )
     if wants_goldens:
         _check_goldens(directory, actual, found)
+    _check_reference(directory)
     return Artifact(
         kind="model",
         name=name,
@@ -98,6 +99,20 @@ def _check_file(path: Path, directory: Path) -> None:
                     address=str(directory),
                     hint="Fetch the files with:\n    git lfs pull",
                 )
+
+
+def _check_reference(directory: Path) -> None:
+    path = directory / reference.PATH
+    try:
+        reference.decode(path.read_bytes())
+    except FileNotFoundError:
+        return  # a model without one is watched for everything but drift
+    except WireError as exc:
+        raise ModelUnusable(
+            f"Its drift reference is damaged: {exc}.",
+            address=str(path),
+            hint="Make it again with edgeform.build.reference.complete_reference.",
+        ) from exc
 
 
 def _check_goldens(directory: Path, precision: str, found: Described) -> None:

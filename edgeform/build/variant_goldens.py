@@ -14,8 +14,9 @@ from edgeform.build.builders import evaluator_of
 from edgeform.build.datasets import CLASSIFICATION, DataSet, Sample
 from edgeform.build.evaluation import Evaluated, Evaluator
 from edgeform.build.failure import VariantRefused
-from edgeform.build.goldens import GoldenRequest, RuntimeProcess, complete_goldens
+from edgeform.build.goldens import GoldenRequest, complete_goldens
 from edgeform.build.recipes import Workshop
+from edgeform.build.shadow import RuntimeProcess
 from edgeform_wire import golden
 
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ from typing import BinaryIO
 from edgeform.errors import Corrupt, OutsideFailed
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import CHUNK_BYTES
+from edgeform.trust.sbom import sbom
 from edgeform_wire import bundle
 from edgeform_wire import digest as digests
+from edgeform_wire.artifact import Artifact
 from edgeform_wire.bundle import Addressee, Contents, Listed
 from edgeform_wire.deployment import Deployment
 
@@ -26,8 +28,8 @@ From a laptop:           edgeform bundle apply MOUNTPOINT --site SITE
 Is it whole and signed:  edgeform bundle verify MOUNTPOINT
 At home again:           edgeform bundle ingest MOUNTPOINT --site SITE
 
-Devices write what they did into the folder `return`. Nothing here is secret, and nothing is believed that is
-not signed.
+Devices write what they did into the folder `return`; `sbom` says what is in each artifact (CycloneDX).
+Secrets are sealed to the key of the device that they are for. Nothing is believed that is not signed.
 """
 
 
@@ -38,7 +40,7 @@ class Load:
     Args:
         metadata: file names and bytes; all that devices need to verify, every root included.
         root_digest: of the first root, which people compare on paper.
-        tool: the device tool's file.
+        tool: the device tool's file. sealed: signed documents with secrets, each for one device.
     """
 
     site: str
@@ -50,6 +52,7 @@ class Load:
     metadata: tuple[tuple[str, bytes], ...]
     artifacts: Artifacts
     tool: Path
+    sealed: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +94,14 @@ class _Writing:
         closures = {d.device: _closure(d, load.artifacts) for d in load.deployments}
         for digest in sorted(frozenset[str]().union(*closures.values())):
             self._blob(digest, load.artifacts.objects.path(digest))
-        for content in documents.values():
+        for content in (*documents.values(), *load.sealed):
             self._file(bundle.blob_name(digests.of_bytes(content)), content)
         for name, content in load.metadata:
             self._file(f"{bundle.METADATA}/{name}", content)
         tool = load.tool.read_bytes()
         self._file(bundle.TOOL, tool)
+        for artifact in _artifacts(load):
+            self._file(bundle.sbom_name(artifact), sbom(artifact))
         self._file("README.txt", README.encode())
         self._remove_others()
         objects = load.artifacts.objects
@@ -195,7 +200,7 @@ class _Writing:
 
     def _remove_others(self) -> None:
         """What an earlier bundle in this folder left; devices' reports stay."""
-        for folder in ("sha256", "trust"):
+        for folder in ("sha256", "trust", bundle.SBOM):
             for file in sorted((self._folder / folder).rglob("*"), reverse=True):
                 path = file.relative_to(self._folder).as_posix()
                 if file.is_dir() and not file.is_symlink():
@@ -237,6 +242,11 @@ def _closure(deployment: Deployment, artifacts: Artifacts) -> frozenset[str]:
         if missing:
             raise _lacking(missing[0])
     return frozenset(blob for digest in listed for blob in artifacts.closure(digest))
+
+
+def _artifacts(load: Load) -> tuple[Artifact, ...]:
+    found = {ref.digest for d in load.deployments for ref in d.generation.artifacts}
+    return tuple(load.artifacts.get(digest) for digest in sorted(found))
 
 
 def _lacking(digest: str) -> Corrupt:

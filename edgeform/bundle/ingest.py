@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeform.bundle.findings import Findings, judge_findings
 from edgeform.bundle.records import Report, decode_report
 from edgeform_device import p256
 from edgeform_device.errors import DeviceError
@@ -41,6 +42,7 @@ class Brought:
     Args:
         new: receipts that were not known; empty when anything is wrong.
         report: its newer state, if it is whole and newer than what is known.
+        findings: what it found when it checked itself, as of that report.
         key: the public key it left, when none is pinned.
         breaks: what does not hold in the chain. forgeries: what the device did not sign.
     """
@@ -48,6 +50,7 @@ class Brought:
     device: str
     new: tuple[SignedReceipt, ...] = ()
     report: Report | None = None
+    findings: Findings | None = None
     key: str | None = None
     breaks: tuple[str, ...] = ()
     forgeries: tuple[str, ...] = ()
@@ -85,6 +88,7 @@ def _device(medium: Folder, device: str, site: str, known: Known) -> Brought:
         chain = medium.read(bundle.return_name(device, "jsonl"), MAX_CHAIN_BYTES) or b""
         document = medium.read(bundle.return_name(device, "state.json"), MAX_REPORT_BYTES)
         offered = medium.read(bundle.return_name(device, "key.pem"), MAX_KEY_BYTES)
+        checked = medium.read(bundle.return_name(device, "drift.json"), MAX_REPORT_BYTES)
     except DeviceError as exc:
         return Brought(device=device, breaks=(exc.summary,))
     breaks: list[str] = []
@@ -104,6 +108,16 @@ def _device(medium: Folder, device: str, site: str, known: Known) -> Brought:
             if f not in chained
         ]
     report = _report(document, lines, receipts, (site, device), known, breaks, forgeries, notes)
+    findings = None
+    if report is not None:
+        found = judge_findings(checked, report, known.key)
+        findings, breaks, forgeries = (
+            found.findings,
+            breaks + list(found.breaks),
+            forgeries + list(found.forgeries),
+        )
+        if not _is_newer(report, known.report):
+            report = findings = None
     key = _usable_key(offered) if known.key is None else None
     if known.key is None:
         notes.append("no key is pinned, so signatures were not judged")
@@ -115,6 +129,7 @@ def _device(medium: Folder, device: str, site: str, known: Known) -> Brought:
         device=device,
         new=tuple(r for r in receipts[len(known.lines) :] if r is not None),
         report=report,
+        findings=findings,
         key=key,
         notes=tuple(notes),
     )
@@ -158,7 +173,7 @@ def _report(
     forgeries: list[str],
     notes: list[str],
 ) -> Report | None:
-    """The state, when it is the device's and newer than what is known; what is wrong goes into the lists."""
+    """The state, when it is the device's; what is wrong goes into the lists."""
     if document is None:
         notes.append("it left no state, so plans go on from what was known")
         return None
@@ -185,7 +200,7 @@ def _report(
             f" {found.seq}: what is between is missing"
         )
         return None
-    return found if _is_newer(found, known.report) else None
+    return found
 
 
 def _is_newer(found: Report, before: bytes | None) -> bool:

@@ -18,6 +18,7 @@ from edgeform_device import p256
 from edgeform_wire import bundle, canonical
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields, schema_of
+from edgeform_wire.receipt import GENESIS
 
 UNKNOWN_ROOM_BYTES = 1 << 50
 """Nobody knows how much is free there; the device does, and refuses before it copies."""
@@ -28,6 +29,7 @@ class Report:
     """What a device said of itself, with the end of its chain of receipts at that moment.
 
     Args:
+        findings_seq, findings_head: the end of its chain of findings; 0 and nothing where it has none.
         is_signed: whether it carries a signature; whether that holds is `signed_by`'s answer.
     """
 
@@ -35,6 +37,8 @@ class Report:
     device: str
     seq: int
     head: str
+    findings_seq: int
+    findings_head: str
     state: dict[str, Any]
     signature: bytes | None
     document: bytes
@@ -72,6 +76,9 @@ def decode_report(document: bytes) -> Report:
         device=fields.text("device"),
         seq=fields.integer("seq"),
         head=fields.digest("head"),
+        # An older tool says nothing of findings.
+        findings_seq=fields.integer("findings_seq", default=0),
+        findings_head=fields.optional_digest("findings_head") or GENESIS,
         state=fields.object("state"),
         signature=None if text is None else _signature(text),
         document=document,

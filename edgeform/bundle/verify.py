@@ -11,11 +11,12 @@ from datetime import datetime
 from pathlib import Path
 
 from edgeform.errors import Corrupt, NotTrusted
+from edgeform.trust.sbom import sbom
 from edgeform.trust.verify import Evidence, judged, translated
 from edgeform_device import tuf
 from edgeform_device.errors import DeviceError, Incomplete
 from edgeform_device.medium import Folder
-from edgeform_wire import artifact, bundle, deployment
+from edgeform_wire import artifact, bundle, deployment, sealed
 from edgeform_wire import digest as digests
 from edgeform_wire.artifact import Artifact
 from edgeform_wire.bundle import Contents
@@ -145,6 +146,10 @@ def _judge(
     for addressee in contents.devices:
         found = _deployment(medium, trusted, contents.site, addressee.device)
         blobs = dict(_blobs(medium, trusted, found))
+        secrets = _sealed(medium, trusted, found)
+        if secrets is not None:
+            evidence.append(secrets[0])
+            blobs.update((secrets[1],))
         deployments.append((found, tuple(sorted(blobs.items()))))
         text = (
             f"deployment {found.number}, generation {digests.short(found.generation.digest)},"
@@ -179,6 +184,25 @@ def _deployment(medium: Folder, trusted: tuf.Trusted, site: str, device: str) ->
     return found
 
 
+def _sealed(
+    medium: Folder, trusted: tuf.Trusted, found: Deployment
+) -> tuple[Evidence, tuple[str, int]] | None:
+    """The device's sealed secrets, with their document's digest and size; None where none are signed."""
+    path = sealed.target_path(found.site, found.device)
+    target = trusted.target(path)
+    if target is None:
+        return None
+    digest = digests.PREFIX + target.sha256
+    content = _document(medium, digest)
+    try:
+        secrets = sealed.decode(content)
+    except WireError as exc:
+        raise NotTrusted(str(exc), address=path) from exc
+    here = [s.name for s in found.generation.secrets if secrets.find(s.name, s.hmac) is not None]
+    text = f"{len(here)} secrets, sealed to key {digests.short(secrets.key)}"
+    return Evidence(subject=path, text=text), (digest, len(content))
+
+
 def _blobs(medium: Folder, trusted: tuf.Trusted, found: Deployment) -> Iterator[tuple[str, int]]:
     content = found.encoded()
     yield digests.of_bytes(content), len(content)
@@ -195,6 +219,7 @@ def _blobs(medium: Folder, trusted: tuf.Trusted, found: Deployment) -> Iterator[
                 hint="Publish again:\n    edgeform publish plan.json",
             )
         yield digest, len(manifest)
+        _check_sbom(medium, read)
         for file in read.files:
             _check_blob(medium, file.digest, file.size_bytes)
             yield file.digest, file.size_bytes
@@ -212,6 +237,18 @@ def _manifest(content: bytes) -> Artifact:
         return artifact.decode(content)
     except WireError as exc:
         raise NotTrusted(f"An artifact's manifest is not of the agreed form: {exc}") from exc
+
+
+def _check_sbom(medium: Folder, artifact: Artifact) -> None:
+    """The list of parts is what the signed manifest gives; the device tool has none."""
+    name = bundle.sbom_name(artifact)
+    found = medium.read(name, MAX_DOCUMENT_BYTES)
+    if found is not None and found != sbom(artifact):
+        raise NotTrusted(
+            f"{name} is not the list of parts of the artifact that is signed.",
+            address=medium.place,
+            hint=_ANEW,
+        )
 
 
 def _check_blob(medium: Folder, digest: str, size_bytes: int) -> None:

@@ -1,7 +1,7 @@
 """One application of a plan: drivers first, then generations, journalled device by device."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeform import events
@@ -28,6 +28,7 @@ from edgeform.domain.observed import Observed
 from edgeform.drivers import change as driver_change
 from edgeform.drivers.change import Surroundings
 from edgeform.plan import Changed, stages
+from edgeform.plan.changes import DriverChange, InstallPackage, Reboot
 from edgeform.rollout.gate import judge
 from edgeform.rollout.journal import Journal
 from edgeform.rollout.run import Ended, Stop, drive
@@ -88,7 +89,7 @@ class Application:
 
     def _turn(self, changed: Changed) -> Outcome:
         parts = stages(changed.changes)
-        if parts.drivers:
+        if self._has_provisioning(changed.device, parts.drivers):
             outcome = self._drivers(changed)
             if outcome is not None:
                 return outcome
@@ -111,6 +112,16 @@ class Application:
         )
         return carry(shipment, self._targets[changed.device], means)
 
+    def _has_provisioning(self, name: str, drivers: Sequence[DriverChange]) -> bool:
+        """Whether something of the tuple is ours: packages that travel are the device's own transaction."""
+        device = self.wanted.site.device(name)
+        carried = frozenset[str]() if device is None else device.hardware.drivers.carried_names
+        return any(
+            not (isinstance(x, InstallPackage) and x.name in carried)
+            and not (isinstance(x, Reboot) and carried)
+            for x in drivers
+        )
+
     def _enrolled(self, device: str, enrolled: Enrolled) -> None:
         """Keep the device's key: its receipts are judged by it from now on."""
         if enrolled.device_key:
@@ -123,8 +134,11 @@ class Application:
         """None when the tuple is in place; else how the device's turn ended."""
         device = self.wanted.site.device(changed.device)
         observed = self.seen.observations[changed.device]
-        if device is None or not isinstance(observed, Observed):
-            raise AssertionError(f"{changed.device} has changes and was not observed")
+        if device is None:
+            raise AssertionError(f"{changed.device} has changes and is not in the site")
+        if not isinstance(observed, Observed):
+            detail = f"drivers: not begun: {observed.reason}: {observed.detail}"
+            return Pending(device=device.name, detail=detail, hint=observed.hint)
         self.journal.touched(self._run, device.name, transaction=None, now=stamp())
         around = Surroundings(
             transport=self.transport,
@@ -136,7 +150,7 @@ class Application:
         target = self._targets[device.name]
         try:
             outcome = driver_change.change(
-                target, device.prefix, device.hardware.drivers, observed.facts, around
+                target, device.prefix, device.hardware.drivers.provisioned, observed.facts, around
             )
         except DeviceUnreachable as exc:
             return Pending(device=device.name, detail=f"{exc.reason}: {exc.detail}", hint=exc.hint)

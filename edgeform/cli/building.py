@@ -59,7 +59,11 @@ class ShelfBuilder:
         if request.glibc is None or request.python is None:
             return None
         wanted = ClosureRequest(
-            engine=request.engine, arch=request.arch, glibc=request.glibc, python=request.python
+            engine=request.engine,
+            arch=request.arch,
+            glibc=request.glibc,
+            python=request.python,
+            extras=request.extras,
         )
         try:
             known = self.work_dir / f"closure-{_identity(wanted)}"

@@ -10,11 +10,11 @@ from tuf.api.metadata import Metadata
 
 from edgeform.bundle import create as creating
 from edgeform.bundle.image import is_image, opened, write_image
-from edgeform.bundle.ingest import Brought, Known, bring_home, code_of
+from edgeform.bundle.ingest import bring_home
 from edgeform.bundle.verify import Proven, verify
 from edgeform.cli.bundling import apply_bundle, site_root
 from edgeform.cli.cmd_publish import open_artifacts
-from edgeform.cli.device_keys import pin_device_key, pinned_key
+from edgeform.cli.ingesting import accept_key, known, split_code, take
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.planning import load_site
 from edgeform.cli.talking import talk
@@ -23,17 +23,14 @@ from edgeform.cli.trusting import SiteTrust, open_site_trust
 from edgeform.cli.workspace import Workspace, find_workspace, now, stamp
 from edgeform.domain.quantities import parse_seconds, show_bytes
 from edgeform.domain.site import Site
-from edgeform.errors import Corrupt, NotTrusted, UsageError, worst_of
+from edgeform.errors import UsageError, worst_of
 from edgeform.report.json_lines import line
-from edgeform.rollout.journal import Journal
 from edgeform.spec.selector import select
 from edgeform.store.artifacts import Artifacts
-from edgeform.trust.files import replace_file
 from edgeform.trust.publication import export_timestamp
 from edgeform_device.medium import Folder
-from edgeform_wire import bundle, deployment
+from edgeform_wire import bundle, deployment, sealed
 from edgeform_wire.deployment import Deployment
-from edgeform_wire.receipt import decode_line
 
 place_argument = click.argument("place", metavar="DIR|IMAGE", type=click.Path(path_type=Path))
 site_option = click.option("--site", help="The site's folder, if it is not the current one.")
@@ -44,7 +41,7 @@ def command() -> None:
     """Bring a site without any network up to date by a stick, and its receipts home.
 
     A stick holds what is published: signed metadata, deployments, artifacts, the device tool. It is FAT and
-    exFAT safe, and devices believe only what is signed. Secrets and driver packages do not travel on it.
+    exFAT safe, and devices believe only what is signed. Secrets on it are sealed to their device's key.
     """
 
 
@@ -177,7 +174,7 @@ def ingest_command(place: Path, site: str | None, codes: tuple[str, ...]) -> int
     device nothing is taken.
     """
     workspace = find_workspace(site)
-    accepted = dict(_split_code(text) for text in codes)
+    accepted = dict(split_code(text) for text in codes)
     with talk() as listener:
         spec, _ = load_site(workspace, listener)
     workspace.ensure_state_dir()
@@ -187,16 +184,16 @@ def ingest_command(place: Path, site: str | None, codes: tuple[str, ...]) -> int
     ):
         medium = Folder(str(folder))
         for name, code in accepted.items():
-            _accept_key(workspace, medium, name, code)
+            accept_key(workspace, medium, name, code)
         found = bring_home(
             medium,
             folder,
             site=spec.name,
-            known=lambda name: _known(workspace, journal, spec.name, name),
+            known=lambda name: known(workspace, journal, spec.name, name),
         )
         if not found:
             click.echo(f"{place}: no device has left anything here yet", err=True)
-        return worst_of(code for one in found for code in _take(workspace, journal, spec, one))
+        return worst_of(code for one in found for code in take(workspace, journal, spec, one))
 
 
 def _published(
@@ -225,7 +222,9 @@ def _load(
     deployments: tuple[Deployment, ...],
     held: timedelta,
 ) -> creating.Load:
+    secrets = {d.device: sealed.target_path(site, d.device) for d in deployments}
     paths = [d.target_path for d in deployments]
+    paths += [path for path in secrets.values() if trust.target(path) is not None]
     for each in deployments:
         listed = [ref.digest for ref in each.generation.artifacts]
         listed += [] if each.policy.tool is None else [each.policy.tool]
@@ -245,7 +244,30 @@ def _load(
         metadata=tuple(sorted(metadata.items())),
         artifacts=artifacts,
         tool=store_tool(artifacts),
+        sealed=_sealed(deployments, trust),
     )
+
+
+def _sealed(deployments: tuple[Deployment, ...], trust: SiteTrust) -> tuple[bytes, ...]:
+    """The signed secrets of these devices; says for whom some are missing."""
+    found = []
+    for each in deployments:
+        document = trust.target(sealed.target_path(each.site, each.device))
+        content = None if document is None else sealed.decode(document)
+        if document is not None:
+            found.append(document)
+        lacking = [
+            s.name
+            for s in each.generation.secrets
+            if content is None or content.find(s.name, s.hmac) is None
+        ]
+        if lacking:
+            click.echo(
+                f"{each.device}: {', '.join(lacking)} not sealed to its key, so not on the stick: it takes"
+                " this deployment only if the values are there already",
+                err=True,
+            )
+    return tuple(found)
 
 
 def _valid_until(metadata: Mapping[str, bytes], wanted: datetime) -> str:
@@ -280,74 +302,3 @@ def _show(proven: Proven) -> None:
     click.echo(f"{len(contents.files)} files whole")
     for name in proven.foreign:
         click.echo(f"foreign, and not used: {name}", err=True)
-
-
-def _split_code(text: str) -> tuple[str, str]:
-    device, sign, code = text.partition("=")
-    if not sign or not device or not code:
-        raise UsageError(f"{text!r} is not DEVICE=CODE.", address="--accept-key")
-    return device, code
-
-
-def _accept_key(workspace: Workspace, medium: Folder, device: str, code: str) -> None:
-    """Pin a device's key when it is the one that the typed code stands for."""
-    content = medium.read(bundle.return_name(device, "key.pem"), 2000)
-    roots = root_digests(workspace.trust_dir)
-    if content is None or not roots:
-        raise UsageError(f"{device} has left no key here, or this site has no root.")
-    key = content.decode("ascii", "replace")
-    if code_of(roots[0], key) != code.strip().upper():
-        raise NotTrusted(
-            f"The key that {device} left is not the one of code {code}.",
-            hint="Compare the code with the device's paper once more.",
-        )
-    pin_device_key(workspace, device, key, replace=False)
-    click.echo(f"{device}: its key is pinned", err=True)
-
-
-def _known(workspace: Workspace, journal: Journal, site: str, device: str) -> Known:
-    archived = [e.rstrip(b"\n") for e in journal.receipts(site, device)]
-    file = workspace.records_dir / f"{device}.jsonl"
-    exported = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    report = workspace.state_file(device)
-    return Known(
-        lines=tuple(archived if len(archived) >= len(exported) else exported),
-        key=pinned_key(workspace, device),
-        report=report.read_bytes() if report.exists() else None,
-    )
-
-
-def _take(workspace: Workspace, journal: Journal, spec: Site, one: Brought) -> list[int]:
-    """Keep one device's news; the exit codes that follow from it."""
-    for text in (*one.breaks, *one.forgeries, *one.notes):
-        click.echo(f"{one.device}: {text}", err=True)
-    if not one.is_whole:
-        click.echo(f"{one.device}: nothing was taken", err=True)
-        return [Corrupt.exit_code] * bool(one.breaks) + [NotTrusted.exit_code] * bool(one.forgeries)
-    if spec.device(one.device) is None:
-        click.echo(f"{one.device}: it is not in this site any more; kept all the same", err=True)
-    if one.key is not None:
-        click.echo(
-            f"{one.device}: to pin the key it left, compare its code with the paper, then:\n"
-            f"    edgeform bundle ingest DIR --accept-key {one.device}=CODE",
-            err=True,
-        )
-    known = _known(workspace, journal, spec.name, one.device).lines
-    lines = [*known, *(signed.encoded_line().rstrip(b"\n") for signed in one.new)]
-    journal.keep_receipts(spec.name, one.device, [decode_line(e) for e in lines], now=stamp())
-    workspace.records_dir.mkdir(exist_ok=True)
-    if one.new:
-        content = b"".join(entry + b"\n" for entry in lines)
-        replace_file(workspace.records_dir / f"{one.device}.jsonl", content)
-    if one.report is not None:
-        replace_file(workspace.state_file(one.device), one.report.document)
-    for signed in one.new:
-        found = signed.receipt
-        click.echo(
-            f"{one.device}\treceipt {found.seq}\t{found.result}\t{found.road}"
-            f"\tdeployment {found.deployment}\tgeneration {found.from_generation} ->"
-            f" {found.to_generation}\t{found.reason}".rstrip()
-        )
-    if not one.new:
-        click.echo(f"{one.device}\tno news")
-    return []

@@ -7,10 +7,11 @@ import click
 
 from edgeform.cli.asking import call_the_roll, split_words
 from edgeform.cli.drift_looking import compared_all, look
-from edgeform.cli.drifting import Schedule, recheck, show_kept, tell_others, telling, write_schedule
+from edgeform.cli.drifting import recheck, show_kept, tell_others, telling
 from edgeform.cli.opening import open_fleet
 from edgeform.cli.options import output_option, select_option
 from edgeform.cli.planning import open_resolver
+from edgeform.cli.scheduling import Schedule, write_schedule
 from edgeform.cli.talking import talk
 from edgeform.cli.workspace import find_workspace, now
 from edgeform.domain.names import short
@@ -18,7 +19,6 @@ from edgeform.drift.compare import Compared, Word
 from edgeform.emit.ci_files import drift_alerts
 from edgeform.errors import (
     CHANGES_PRESENT,
-    DeviceBlocked,
     Incomplete,
     NeedsHands,
     UsageError,
@@ -77,6 +77,11 @@ COLUMNS = (
     help="schedule: folder for the units, instead of standard output.",
 )
 @click.option(
+    "--install",
+    is_flag=True,
+    help="schedule: put it where it runs on this machine, and start the timer.",
+)
+@click.option(
     "--verify",
     type=click.Choice(["none", "sample", "full"]),
     default="full",
@@ -95,6 +100,7 @@ def command(
     service: str | None,
     at: str,
     out: Path | None,
+    install: bool,
     verify: str,
     output: str,
 ) -> int:
@@ -102,7 +108,8 @@ def command(
 
     drift: the device is no longer what it confirmed (exit 2). pending: it is, and an apply waits for it.
     unknown: it could not be looked at (exit 9), which is never taken for clean. held: what is wanted
-    failed there before (exit 3, as `plan` has it): nothing happens until somebody decides.
+    failed there before (exit 2): nothing happens until somebody decides. Exit 3 is a site with errors, and
+    no device was looked at.
 
     `drift schedule` writes what does this every night, `drift alerts` prints rules for Prometheus.
     """
@@ -111,10 +118,9 @@ def command(
         click.echo(drift_alerts(), nl=False)
         return 0
     if words[:1] == ("schedule",):
-        return _schedule(
-            words[1:], kind, at, out, on_device, _passed_on(selectors, goldens, webhooks, textfile)
-        )
-    if kind is not None or out is not None:
+        more = _passed_on(selectors, goldens, webhooks, textfile)
+        return _schedule(words[1:], kind, at, out, on_device, more, is_installed=install)
+    if kind is not None or out is not None or install:
         raise UsageError("That belongs to a schedule:\n    edgeform drift schedule --systemd")
     site, named = split_words(words)
     workspace = find_workspace(site)
@@ -135,8 +141,8 @@ def command(
             click.echo(line(_json(one)))
     else:
         click.echo(table(COLUMNS, [row for one in found for row in _rows(one)]), nl=False)
-    codes = tell_others(outputs, name, found)
-    return worst_of([*codes, *(code for one in found for code in codes_of(one))])
+    tell_others(outputs, name, found)
+    return worst_of(code for one in found for code in codes_of(one))
 
 
 def _schedule(
@@ -146,13 +152,17 @@ def _schedule(
     out: Path | None,
     on_device: bool,
     more: tuple[str, ...],
+    *,
+    is_installed: bool,
 ) -> int:
     if kind is None:
         raise UsageError("Who shall do it: --systemd, --cron, --ci github or --ci gitlab?")
     needs_site = not on_device and kind in ("systemd", "cron")
     workspace = find_workspace(words[0] if words else None) if needs_site else None
     prefix = words[0] if on_device and words else "/var/lib/edgeform"
-    wanted = Schedule(kind=kind, at=at, out=out, on_device=on_device, more=more)
+    wanted = Schedule(
+        kind=kind, at=at, out=out, on_device=on_device, more=more, is_installed=is_installed
+    )
     write_schedule(wanted, workspace, prefix)
     return 0
 
@@ -173,7 +183,7 @@ def codes_of(one: Compared) -> list[int]:
     codes = {
         Word.DRIFT: CHANGES_PRESENT,
         Word.UNKNOWN: Incomplete.exit_code,
-        Word.HELD: DeviceBlocked.exit_code,
+        Word.HELD: CHANGES_PRESENT,
     }
     found = [codes.get(word, 0) for word in one.words]
     return [*found, NeedsHands.exit_code] if one.needs_hands else found

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from edgeform.cli import egress_explained
 from edgeform.cli.codes import code_of
-from edgeform.cli.options import output_option
+from edgeform.cli.options import output_option, select_option
 from edgeform.cli.workspace import Workspace, find_workspace
 from edgeform.domain.artifacts import Model
 from edgeform.domain.site import Device
@@ -21,23 +22,28 @@ FORMS = """One of these:
     edgeform explain EF1001
     edgeform explain device NAME [SITE] --path connect.host
     edgeform explain model NAME [SITE]
-    edgeform explain inventory [SITE] --json"""
+    edgeform explain inventory [SITE] --json
+    edgeform explain egress [SITE] [-l SELECTOR]"""
 
 
 @click.command("explain")
 @click.argument(
-    "words", nargs=-1, required=True, metavar="CODE | device NAME | model NAME | inventory"
+    "words", nargs=-1, required=True, metavar="CODE | device NAME | model NAME | inventory | egress"
 )
 @click.option("--path", default="", metavar="PATH", help="Which part of the device; default: all.")
+@select_option
 @output_option("text", "json")
-def command(words: tuple[str, ...], path: str, output: str) -> int:
+def command(words: tuple[str, ...], path: str, selectors: tuple[str, ...], output: str) -> int:
     """Tell what a diagnostic means, or where a value of a device was written.
 
     CODE: what it means, its usual cause, an example. device NAME: each value of it, the file and line it
     comes from, and what it hides. model NAME: its rule, its locked version, its variants. inventory: the
-    devices for Ansible's plugin. A site may follow.
+    devices for Ansible's plugin. egress: every destination, field and bytes a day that leave devices. A site
+    may follow.
     """
     what, *rest = words
+    if selectors and what != "egress":
+        raise UsageError("-l goes with egress only.", hint=FORMS)
     match what:
         case "device" if 1 <= len(rest) <= 2:
             _device(_loaded(rest[1:]), rest[0], path, output)
@@ -45,7 +51,9 @@ def command(words: tuple[str, ...], path: str, output: str) -> int:
             _model(rest[0], rest[1:], output)
         case "inventory" if len(rest) <= 1:
             _inventory(_loaded(rest), output)
-        case "device" | "model" | "inventory":
+        case "egress" if len(rest) <= 1:
+            egress_explained.tell(_loaded(rest).checked(), selectors, output)
+        case "device" | "model" | "inventory" | "egress":
             raise UsageError("That is not a question.", hint=FORMS)
         case _:
             for name in words:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from edgeform.cli.device_keys import pinned_key
 from edgeform.cli.plan_shown import read_plan
 from edgeform.cli.planning import Wanted, want
 from edgeform.cli.talking import talk
@@ -15,6 +16,7 @@ from edgeform.events import Listener
 from edgeform.plan import Plan, encode
 from edgeform.plan.planfile import digest_of_bytes
 from edgeform.publish.publisher import publish_plan
+from edgeform.publish.sealing import Sealing
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import Objects
 from edgeform_wire.deployment import Deployment
@@ -24,7 +26,10 @@ from edgeform_wire.deployment import Deployment
 @click.argument("plan_file", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--site", help="The site's folder, if it is not the current one.")
 def command(plan_file: Path, site: str | None) -> int:
-    """Sign what a saved plan says, so that devices will accept it, by whatever road it comes."""
+    """Sign what a saved plan says, so that devices will accept it, by whatever road it comes.
+
+    Secrets of devices in `mode: offline` are sealed to their pinned keys and signed with it.
+    """
     workspace = find_workspace(site)
     plan = read_plan(plan_file)
     with talk() as listener:
@@ -66,4 +71,7 @@ def publish(
         trust=trust,
         now=now(),
         listener=listener,
+        sealing=Sealing(
+            lambda device: pinned_key(wanted.workspace, device), wanted.resolve_secret, listener
+        ),
     )

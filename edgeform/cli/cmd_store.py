@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgeform.build.driver import add_driver
 from edgeform.cli.cmd_publish import open_artifacts
 from edgeform.cli.options import site_argument
 from edgeform.cli.workspace import Workspace, find_workspace, now
@@ -20,6 +21,7 @@ from edgeform.trust.files import replace_file
 from edgeform.trust.keyring import FILE_NAME, KeyRing
 from edgeform.trust.repository import Repository
 from edgeform.trust.verify import verify
+from edgeform_wire.driverset import packages_of
 
 TRUST = "trust/"
 PUBLISHED = ("metadata", "targets")
@@ -32,7 +34,7 @@ remote_argument = click.argument(
 
 @click.group("store")
 def command() -> None:
-    """Carry what edgeform.lock names, and the published metadata, to and from a directory.
+    """Carry what edgeform.lock names, and the published metadata, to and from a directory; add drivers to it.
 
     The directory may be a share, a mounted disk or a stick. Interrupted transfers go on where they stopped.
     """
@@ -86,6 +88,35 @@ def pull_command(remote: Path, site: str | None, root: Path | None) -> int:
     files = {o for digest in wanted for o in artifacts.closure(digest)}
     _say("artifacts", pull(artifacts.objects, there, files))
     _check(artifacts, files)
+    return 0
+
+
+@command.command("add-driver")
+@click.argument("name")
+@click.argument("version")
+@click.argument(
+    "debs",
+    nargs=-1,
+    required=True,
+    metavar="FILE.deb...",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+)
+@click.option("--site", help="The site's folder, if it is not the current one.")
+@click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)
+def add_driver_command(
+    name: str, version: str, debs: tuple[Path, ...], site: str | None, epoch: int
+) -> int:
+    """Make one driver artifact of a vendor's .deb files, and print its digest for `drivers.artifact`.
+
+    Name in the class which of its packages are wanted (`source: artifact`), then run `edgeform lock`. It is
+    signed when it is published, and travels by SSH, stick and pull like everything else.
+    """
+    workspace = find_workspace(site)
+    workspace.ensure_state_dir()
+    made = add_driver(open_artifacts(workspace), name, version, debs, epoch=epoch)
+    for package in packages_of(made.metadata):
+        click.echo(f"{package.name} {package.version} {package.arch}", err=True)
+    click.echo(made.digest)
     return 0
 
 

@@ -1,9 +1,7 @@
-"""What `drift` does beside looking: checks on a sample, metrics, messages, schedules, kept findings."""
+"""What `drift` does beside looking: checks on a sample, metrics, messages, kept findings."""
 
 import hashlib
 import os
-import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,20 +14,22 @@ import click
 from edgeform.apply.device import DeviceClient, Refusal, shown
 from edgeform.cli.asking import Missed, Roll, ask_each, tell
 from edgeform.cli.checking import ask_checks
-from edgeform.cli.workspace import Workspace
+from edgeform.cli.device_keys import pinned_key
 from edgeform.domain.observed import DriftFound
 from edgeform.domain.site import Device
 from edgeform.drift.compare import Compared, Word
 from edgeform.drift.metrics import textfile
 from edgeform.drift.notify import Delivery, Webhook, deliver, is_news, message, webhook
-from edgeform.drift.schedule import cron_line, systemd_units
-from edgeform.emit.ci_files import Service, drift_job
-from edgeform.errors import OutsideFailed, UsageError
+from edgeform.errors import Corrupt, NotTrusted, UsageError
 from edgeform.report.json_lines import line
 from edgeform.report.tables import Column, table
 from edgeform.secrets.references import parse_reference
 from edgeform.secrets.resolver import Resolver
 from edgeform.transport.base import Transport
+from edgeform_device import driftlog
+from edgeform_device.receipts import Fault
+from edgeform_wire.errors import WireError
+from edgeform_wire.finding import Finding, from_json
 
 KEPT_COLUMNS = tuple(
     Column(title=t) for t in ("DEVICE", "FIRST", "LAST", "TIMES", "GEN", "KIND", "WHAT")
@@ -68,19 +68,25 @@ def telling(file: Path | None, wanted: Sequence[str], resolver: Resolver) -> Tel
     return Telling(textfile=file, webhooks=tuple(hooks))
 
 
-def tell_others(outputs: Telling, site: str, found: Sequence[Compared]) -> list[int]:
-    """Write the metrics, send the messages; the exit codes of what did not work."""
-    codes: list[int] = []
-    if outputs.textfile is not None:
-        _replace(outputs.textfile, textfile(site, found, finished_s=time.time()))
-    if not is_news(found):
-        return codes
-    for hook in outputs.webhooks:
+def tell_others(outputs: Telling, site: str, found: Sequence[Compared]) -> None:
+    """Send the messages, then write the metrics, which say how many were not taken.
+
+    A webhook that fails is said and changes no exit code: what was found on devices matters more, and a code
+    that hid it would be read by the very people whom the message did not reach.
+    """
+    untold = 0
+    for hook in outputs.webhooks if is_news(found) else ():
         delivery: Delivery = deliver(hook, message(hook.form, site, found))
         if delivery.failure:
-            click.echo(f"webhook {hook.form} on {delivery.host}: {delivery.failure}", err=True)
-            codes.append(OutsideFailed.exit_code)
-    return codes
+            untold += 1
+            click.echo(
+                f"webhook {hook.form} on {delivery.host}: {delivery.failure};"
+                " nobody was told there, the findings stand",
+                err=True,
+            )
+    if outputs.textfile is not None:
+        text = textfile(site, found, finished_s=time.time(), untold=untold)
+        _replace(outputs.textfile, text)
 
 
 def _replace(file: Path, content: str) -> None:
@@ -147,11 +153,14 @@ def _and(words: tuple[Word, ...], more: Word) -> tuple[Word, ...]:
 
 
 def show_kept(roll: Roll, transport: Transport, output: str) -> list[int]:
-    """What devices wrote down when they checked themselves; the exit codes that follow from it."""
+    """What devices wrote down when they checked themselves; the exit codes that follow from it.
 
-    def ask(_device: Device, client: DeviceClient) -> list[dict[str, Any]] | Refusal:
+    A finding whose place in the chain or whose signature does not hold is said and not shown.
+    """
+
+    def ask(_device: Device, client: DeviceClient) -> tuple[Any, ...] | Refusal:
         answer = client.ask("drift", "--kept")
-        return answer if isinstance(answer, Refusal) else list(answer.get("kept", ()))
+        return answer if isinstance(answer, Refusal) else tuple(answer.get("kept", ()))
 
     answers = ask_each(roll, transport, ask)
     codes = tell(answer for _, answer in answers if isinstance(answer, Missed))
@@ -159,61 +168,42 @@ def show_kept(roll: Roll, transport: Transport, output: str) -> list[int]:
     for device, answer in answers:
         if isinstance(answer, Missed):
             continue
-        for entry in answer:
-            drift = [d for d in entry.get("drift", ()) if isinstance(d, dict)]
-            when = [shown(str(entry.get(name, ""))) for name in ("first", "last", "times")]
-            generation = shown(str(entry.get("generation", "")))
-            what = [(shown(str(d.get("kind"))), shown(str(d.get("path")))) for d in drift]
+        kept, wrong = _proven_kept(roll, device.name, answer)
+        codes += wrong
+        for entry in kept:
+            when = [shown(entry.first), shown(entry.last), str(entry.times)]
+            what = [(shown(str(d.get("kind"))), shown(str(d.get("path")))) for d in entry.drift]
             rows += [
-                (device.name, *when, generation, kind, path)
+                (device.name, *when, str(entry.generation), kind, path)
                 for kind, path in what or [("-", "as it was confirmed")]
             ]
             if output == "json":
-                click.echo(line({"device": device.name, **entry}))
-        if answer and answer[-1].get("drift"):
+                click.echo(line({"device": device.name, **entry.to_json()}))
+        if kept and kept[-1].drift:
             codes.append(2)
     if output != "json":
         click.echo(table(KEPT_COLUMNS, rows), nl=False)
     return codes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """What was asked of `drift schedule`."""
-
-    kind: str
-    at: str
-    out: Path | None
-    on_device: bool
-    more: tuple[str, ...]
-
-
-def write_schedule(wanted: Schedule, workspace: Workspace | None, prefix: str) -> None:
-    """The units, the line or the job, on standard output or in the folder that `--out` names."""
-    if wanted.kind in ("github", "gitlab"):
-        click.echo(drift_job(Service(wanted.kind)), nl=False)
-        return
-    if wanted.on_device:
-        command: tuple[str, ...] = (f"{prefix}/bin/edgeform-device", "drift", "--keep")
-        folder, name = "/", "on-device"
-        if prefix != "/var/lib/edgeform":
-            command = (command[0], "--prefix", prefix, *command[1:])
-    else:
-        if workspace is None:
-            raise UsageError("Name the site's folder.")
-        site = workspace.site_dir.resolve()
-        program = shutil.which("edgeform") or str(Path(sys.executable).with_name("edgeform"))
-        command = (program, "drift", str(site), *wanted.more)
-        folder, name = str(site), site.name
-    if wanted.kind == "cron":
-        click.echo(cron_line(command, name=name, folder=folder, at=wanted.at), nl=False)
-        return
-    units = systemd_units(command, name=name, folder=folder, at=wanted.at)
-    if wanted.out is None:
-        for unit in units:
-            click.echo(f"# {unit.name}\n{unit.content}")
-        return
-    wanted.out.mkdir(parents=True, exist_ok=True)
-    for unit in units:
-        (wanted.out / unit.name).write_text(unit.content)
-        click.echo(wanted.out / unit.name)
+def _proven_kept(roll: Roll, device: str, answer: Sequence[Any]) -> tuple[list[Finding], list[int]]:
+    """A device's findings when all of them hold, else none of them and the exit codes of why."""
+    try:
+        kept = [from_json(value) for value in answer]
+    except WireError as exc:
+        click.echo(f"{device}: its findings are unreadable: {exc}", err=True)
+        return [], [Corrupt.exit_code]
+    key = pinned_key(roll.workspace, device)
+    chained = driftlog.faults(kept, None)
+    foreign = [
+        Fault(number, f"it is of {one.finding.site}/{one.finding.device}")
+        for number, one in enumerate(kept, 1)
+        if (one.finding.site, one.finding.device) != (roll.site.name, device)
+    ]
+    forged = [f for f in driftlog.faults(kept, key) if f not in chained]
+    for fault in (*chained, *foreign, *forged):
+        click.echo(f"{device}: finding {fault.line}: {fault.reason}", err=True)
+    codes = [Corrupt.exit_code] * bool(chained or foreign) + [NotTrusted.exit_code] * bool(forged)
+    if kept and key is None:
+        click.echo(f"{device}: no key is pinned, so signatures were not judged", err=True)
+    return ([] if codes else [one.finding for one in kept]), codes

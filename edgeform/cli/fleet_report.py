@@ -40,26 +40,28 @@ def fleet_of(
     *,
     seen: Mapping[str, Observation],
     compared: Mapping[str, Compared],
+    looked_at: str = "",
 ) -> Fleet:
     """The fleet as it is known now.
 
     Args:
         seen, compared: empty where no device was asked.
+        looked_at: when `seen` was seen; empty means now.
     """
     commits = site_commits(workspace)
     archived = known(workspace, site.name, devices)
     rows, told = [], []
     for device in devices:
         chain = archived.chains[device.name]
-        rows.append(
-            _row(workspace, device, lock, chain, seen.get(device.name), compared.get(device.name))
-        )
-        told += moments(chain.receipts, commits)
+        receipts = chain.receipts  # decoded once; ten thousand devices have many
+        looks = seen.get(device.name), compared.get(device.name)
+        rows.append(_row(workspace, device, lock, chain, receipts, *looks))
+        told += moments(receipts, commits)
     told.sort(key=lambda m: (m.time, m.device), reverse=True)
     return Fleet(
         site=site.name,
         made_at=stamp(),
-        looked_at=stamp() if seen else "",
+        looked_at=(looked_at or stamp()) if seen else "",
         rows=tuple(rows),
         moments=tuple(told),
         runs=archived.runs,
@@ -99,10 +101,11 @@ def _row(
     device: Device,
     lock: Lock | None,
     chain: Chain,
+    receipts: Sequence[Receipt],
     seen: Observation | None,
     compared: Compared | None,
 ) -> DeviceRow:
-    lines, receipts = chain.lines, chain.receipts
+    lines = chain.lines
     key = pinned_key(workspace, device.name) if lines else None
     wrong = faults(list(lines), key) if lines else ()
     last = receipts[-1] if receipts else None

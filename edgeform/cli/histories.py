@@ -49,7 +49,7 @@ def known(workspace: Workspace, site: str, devices: Sequence[Device], *, runs: i
     if not (workspace.state_dir / "journal.db").exists():
         found = {str(d.name): _chain(recorded(workspace, d.name), ()) for d in devices}
         return Known(chains=found, runs=())
-    with workspace.journal() as journal:
+    with workspace.journal_to_read() as journal:
         chains = {
             str(d.name): _chain(recorded(workspace, d.name), journal.receipts(site, d.name))
             for d in devices

@@ -4,11 +4,9 @@
 so that a verb's module is imported only when the verb is used.
 """
 
-import difflib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -24,6 +22,8 @@ VERBS: dict[str, str] = {
     "explain": "tell where a value comes from, or what a code means",
     "schema": "print a JSON Schema",
     "lock": "resolve model versions and closures into edgeform.lock",
+    "registry": "look into the registries that models come from",
+    "model": "inspect model files, take them in and give them out, with signatures",
     "build": "make variants by their recipes, and prove that they are right",
     "plan": "show what would change on each device",
     "policy": "judge a plan by a team's own rules",
@@ -37,9 +37,13 @@ VERBS: dict[str, str] = {
     "release": "let a device try again what failed there",
     "drift": "compare devices with their last confirmed generation",
     "logs": "show a pipeline's log",
+    "watch": "follow what pipelines do: frames, times, drops, temperature",
+    "capture": "fetch a pipeline's recent frames from a device",
+    "replay": "run a capture again here and compare",
     "receipts": "show and verify what devices reported",
     "history": "tell what happened to devices",
     "report": "show a fleet on one page",
+    "serve": "show a fleet live on a page of this machine, read-only",
     "gc": "free what no generation needs",
     "doctor": "look for what is in the way, here and on devices",
     "trust": "keys, roles and signed metadata",
@@ -77,6 +81,8 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
+            import difflib  # noqa: PLC0415 - only a typing error pays for it
+
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else " `edgeform --help` lists the verbs."
             raise click.UsageError(f"There is no verb {args[0]!r}.{hint}", ctx)
@@ -130,6 +136,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # noqa: BLE001  # the one place: anything else is our bug, and says so
+        import traceback  # noqa: PLC0415 - only a bug pays for it
+
         _say(traceback.format_exc())
         _say("This is a bug in edgeform. The lines above are what its authors need to see.")
         return 1

@@ -12,6 +12,7 @@ from edgeform.cli.workspace import find_workspace
 from edgeform.emit.surroundings import page_of_run
 from edgeform.errors import CHANGES_PRESENT, UsageError, worst_of
 from edgeform.plan import Plan, decode, device_json, encode, render
+from edgeform.plan.planfile import MAX_BYTES
 from edgeform.report.documents import plan_document
 from edgeform.report.paint import paint
 
@@ -47,7 +48,8 @@ def read_plan(file: Path) -> Plan:
         UsageError: no such file. Corrupt, Stale: not a plan this edgeform reads.
     """
     try:
-        return decode(file.read_bytes())
+        with file.open("rb") as stream:
+            return decode(stream.read(MAX_BYTES + 1))
     except OSError as exc:
         raise UsageError(f"The plan cannot be read: {exc.strerror}.", address=str(file)) from exc
 

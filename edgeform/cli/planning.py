@@ -205,8 +205,17 @@ def look_again(
             "The site or its lock moved since the plan was made.",
             hint="Plan again:\n    edgeform plan --out plan.json",
         )
+    if plan.site != wanted.site.name:
+        raise Stale(
+            f"The plan is for the site {plan.site!r:.80}; this one is {wanted.site.name!r}."
+        )
     names = {changed.device for changed in plan.changed}
     devices = [d for d in wanted.site.devices if d.name in names]
+    for strange in sorted(names - {d.name for d in devices}):
+        raise Stale(
+            f"The plan changes a device that the site does not have: {strange!r:.80}.",
+            hint="Plan again:\n    edgeform plan --out plan.json",
+        )
     found = observed(wanted, transport, devices, listener, verify="none")
     for changed in plan.changed:
         seen = found.get(changed.device)

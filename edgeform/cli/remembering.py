@@ -26,7 +26,7 @@ def remembered(workspace: Workspace, site: str) -> dict[str, Remembered]:
     last: dict[str, int] = {}
     found: dict[str, Remembered] = {}
     unreadable: set[str] = set()
-    with workspace.journal() as journal:
+    with workspace.journal_to_read() as journal:
         for device, seq, line in journal.newest_first(site):
             newest = last.setdefault(device, seq)
             if device in found or device in unreadable:

@@ -57,9 +57,17 @@ class Workspace:
         """What a device that nobody reaches last said of itself, as a stick brought it home."""
         return self.records_dir / f"{device}.state.json"
 
+    def findings_file(self, device: str) -> Path:
+        """What it found when it checked itself, signed, as of that report."""
+        return self.records_dir / f"{device}.drift.json"
+
     def journal(self) -> Journal:
         self.ensure_state_dir()
         return Journal(self.state_dir / "journal.db")
+
+    def journal_to_read(self) -> Journal:
+        """The journal that is there, for verbs that only look."""
+        return Journal(self.state_dir / "journal.db", may_write=False)
 
     def ensure_state_dir(self) -> Path:
         """`.edgeform/`, closed to others and unknown to Git."""

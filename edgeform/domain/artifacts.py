@@ -67,6 +67,8 @@ class LockedArtifact:
     """What it was built from and how; None for what was not built by a recipe."""
     request: Digest | None = None
     """What the site asked for when it was built, as far as a plan can tell: see `builds.request_of`."""
+    extras: tuple[str, ...] = ()
+    """Of a runtime: the stage extras that it holds, sorted."""
 
     def required(self, name: str) -> str | None:
         return dict(self.requires).get(name)
@@ -75,11 +77,21 @@ class LockedArtifact:
         return dict(self.measures).get(name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class LockedFile:
+    """One file of a locked version, relative to the version's folder."""
+
+    path: str
+    size_bytes: int
+    digest: Digest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedSource:
     """Which version of a model was found when it was asked for, and by which rule.
 
-    `digest` covers every file of the version as the registry had it.
+    `digest` covers every file of the version as the registry had it; `files` names them one by one, and
+    is empty in a lock that an older edgeform wrote.
     """
 
     model: ModelName
@@ -89,6 +101,7 @@ class LockedSource:
     wanted: str
     version: str
     digest: Digest
+    files: tuple[LockedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

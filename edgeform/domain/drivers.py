@@ -5,7 +5,7 @@ generation. `undo` is what the plan promises about it.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 UDEV_DIRECTORY = "/etc/udev/rules.d"
@@ -110,6 +110,26 @@ class DriverTuple:
             or self.sysctl
             or self.vendor_roles
         )
+
+    @property
+    def carried(self) -> tuple[Package, ...]:
+        """The packages that travel as .deb files of the driver artifact; the device installs them itself."""
+        return tuple(
+            p for p in self.packages if p.source is PackageSource.ARTIFACT and self.artifact
+        )
+
+    @property
+    def carried_names(self) -> frozenset[str]:
+        return frozenset(p.name for p in self.carried)
+
+    @property
+    def provisioned(self) -> "DriverTuple":
+        """What the provision lane brings about; verified by the device itself where packages are carried."""
+        if not self.carried:
+            return self
+        carried = self.carried
+        left = tuple(p for p in self.packages if p not in carried)
+        return replace(self, packages=left, verify=None)
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -104,6 +104,8 @@ class Observed:
     drift: tuple[DriftFound, ...] = ()
     last_receipt: int = 0
     needs_hands: str = ""
+    worries: tuple[str, ...] = ()
+    """What the device says of its own health that a person should look at."""
 
 
 class Unreachability(StrEnum):

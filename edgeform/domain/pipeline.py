@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeform.domain.names import ModelName, PipelineName
+from edgeform.domain.recording import Recording
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import Capture
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Json = str | int | float | bool | None | tuple["Json", ...] | Mapping[str, "Json"]
+
+
+OPEN, RESULTS_ONLY = "open", "results_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +39,20 @@ class Infer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """The pipeline's HTTP server; a port of 0 means the unix socket only."""
+    """The pipeline's HTTP server; a port of 0 means the unix socket only.
+
+    Args:
+        token: name of the secret that requests over TCP must bring; needed beyond loopback.
+    """
 
     address: str = "127.0.0.1"
     port: int = 0
+    token: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on the device itself can connect."""
+        return not self.port or self.address.startswith("127.") or self.address == "::1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +75,58 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """From this temperature on at most so many frames in a second."""
+
+    celsius: float
+    fps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smaller:
+    """From this temperature on another model answers, with its own goldens."""
+
+    celsius: float
+    model: ModelName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """From this temperature on nothing is inferred."""
+
+    celsius: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thermal:
+    """The thermal ladder; each rung includes those below it.
+
+    Args:
+        sensor: whose temperature counts; None for the hottest.
+        hysteresis_celsius, hold_s: how much cooler it must be, and for how long, to go one rung down.
+    """
+
+    sensor: str | None = None
+    hysteresis_celsius: float = 5.0
+    hold_s: float = 30.0
+    slow: Slow | None = None
+    smaller: Smaller | None = None
+    pause: Pause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     memory_bytes: int | None = None
     cpu_percent: int | None = None
+    thermal: Thermal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """A model that sees one in `every` frames beside the live one, is compared and never acts."""
+
+    model: ModelName
+    every: int = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +141,24 @@ class Pipeline:
     actions: tuple[Action, ...] = ()
     report: tuple[Report, ...] = ()
     serving: Serving = field(default_factory=Serving)
+    recording: Recording | None = None
     checks: Checks = field(default_factory=Checks)
     limits: Limits = field(default_factory=Limits)
+    shadow: Shadow | None = None
     secrets: tuple[str, ...] = ()
+    egress: str = OPEN
+    """What may leave the device: open, or results_only."""
+
+
+def companion_models(pipeline: Pipeline) -> tuple[tuple[str, ModelName], ...]:
+    """(place in the spec, model) of what runs beside the pipeline's own model."""
+    thermal = pipeline.limits.thermal
+    found = []
+    if thermal is not None and thermal.smaller is not None:
+        found.append(("limits.thermal.smaller", thermal.smaller.model))
+    if pipeline.shadow is not None:
+        found.append(("shadow", pipeline.shadow.model))
+    return tuple(found)
 
 
 def operator_json(

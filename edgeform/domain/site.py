@@ -1,11 +1,15 @@
 """A site: everything a team keeps in Git about its devices, after merging."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgeform.domain.artifacts import Model
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import ClassName, DeviceName, SiteName
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.pipeline import OPEN, Pipeline
+
+if TYPE_CHECKING:
+    from edgeform.domain.registries import RegistryRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +76,6 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryRef:
-    """Where models come from: `kind` directory, and its options as (name, value) pairs."""
-
-    name: str
-    kind: str
-    options: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """How a fleet is changed; this version has one wave, and refuses by name what asks for more."""
 
@@ -97,8 +92,9 @@ class Site:
     devices: tuple[Device, ...] = ()
     classes: tuple[HardwareClass, ...] = ()
     models: tuple[Model, ...] = ()
-    registries: tuple[RegistryRef, ...] = ()
+    registries: "tuple[RegistryRef, ...]" = ()
     rollout: Rollout = field(default_factory=Rollout)
+    egress: str = OPEN
 
     def device(self, name: str) -> Device | None:
         return next((d for d in self.devices if d.name == name), None)

@@ -67,7 +67,9 @@ def compare(
 
 
 def _seen(seen: Observed, planned: DevicePlan | None, remembered: str | None) -> Compared:
-    found = (*seen.drift, *_services(seen), *_generation(seen, remembered))
+    # What runs during a transaction is on trial, and judged by it.
+    services = () if seen.transaction is not None else _services(seen)
+    found = (*seen.drift, *services, *_generation(seen, remembered))
     words = [Word.DRIFT] if found or seen.needs_hands else []
     notes = [seen.needs_hands] if seen.needs_hands else []
     word, note = _wanted(planned)

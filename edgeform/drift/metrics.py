@@ -10,11 +10,12 @@ from edgeform.drift.compare import Compared, Word
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-def textfile(site: str, found: Iterable[Compared], *, finished_s: float) -> str:
+def textfile(site: str, found: Iterable[Compared], *, finished_s: float, untold: int = 0) -> str:
     """The whole file; every device has a line for every word, so that an alert can resolve.
 
     Args:
         finished_s: when the run ended, in seconds since 1970.
+        untold: webhooks that did not take the message; nobody else would hear of those.
     """
     found = tuple(found)
     where = f'site="{site.translate(_ESCAPED)}"'
@@ -22,6 +23,9 @@ def textfile(site: str, found: Iterable[Compared], *, finished_s: float) -> str:
         "# HELP edgeform_drift_last_run_timestamp_seconds When devices were looked at last.",
         "# TYPE edgeform_drift_last_run_timestamp_seconds gauge",
         f"edgeform_drift_last_run_timestamp_seconds{{{where}}} {finished_s:.0f}",
+        "# HELP edgeform_drift_untold_webhooks Webhooks that did not take the last run's message.",
+        "# TYPE edgeform_drift_untold_webhooks gauge",
+        f"edgeform_drift_untold_webhooks{{{where}}} {untold}",
         "# HELP edgeform_device_state 1 for each word that is true of a device.",
         "# TYPE edgeform_device_state gauge",
     ]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from edgeform.errors import UsageError
 
 FOUND = (2, 9, 20)
-"""Exit codes that say what was found (drift, unknown, needs hands), not that the run failed.
+"""Exit codes that say what was found (drift or held, unknown, needs hands), not that the run failed.
 
-Not 3: a held device has it, but a site with errors, too.
+Not 3: that is a site with errors, and then no device was looked at.
 """
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z")
 

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -144,11 +143,10 @@ def _results(story: Story, devices: tuple[LabDevice, ...], ports: Mapping[str, i
             break
     for line in lines:
         story.say(f"  {_short(line)}")
-    host = device.host if device.kind is LabKind.NSPAWN else "127.0.0.1"
-    url = f"http://{host}:{ports[device.name]}/metrics"
-    story.say(f"\n$ curl {url}")
-    with urllib.request.urlopen(url, timeout=10) as answer:  # a device of our own lab
-        metrics = answer.read().decode()
+    url = f"http://127.0.0.1:{ports[device.name]}/metrics"
+    story.say(f"\n{device.name}$ curl {url}")
+    ask = f"import urllib.request as r; print(r.urlopen('{url}', timeout=10).read().decode())"
+    metrics = story.lab.exec(device.name, ("python3", "-c", ask))
     shown = [x for x in metrics.splitlines() if x.startswith("edgeform_") and "_bucket" not in x]
     for line in shown[:6]:
         story.say(f"  {line}")

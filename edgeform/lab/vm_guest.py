@@ -110,11 +110,13 @@ class VmOptions:
 
     Attributes:
         board: None leaves qemu's own device tree; only arm64 machines have one.
+        images: files that are disks of their own, /dev/vdb and on; the machine can only read them.
     """
 
     guest: Guest = X86_64
     memory_mb: int = 640
     board: Board | None = None
+    images: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.board is not None and self.guest is not AARCH64:
@@ -227,6 +229,11 @@ def qemu_command(plan: VmPlan, *, snapshot: str = "") -> Command:
         # A flush of the guest is a flush here; what it did not flush goes with the process.
         *("-drive", f"if=none,id=disk,file={plan.disk},format=qcow2,cache=writeback"),
         *("-device", "virtio-blk-pci,drive=disk"),
+        *(
+            word
+            for place, image in enumerate(plan.options.images)
+            for word in _read_only(place, image)
+        ),
         *("-netdev", f"user,id=net,{forward}", "-device", "virtio-net-pci,netdev=net,romfile="),
         # Without it the first boot waits for entropy.
         *("-device", "virtio-rng-pci"),
@@ -241,6 +248,11 @@ def qemu_command(plan: VmPlan, *, snapshot: str = "") -> Command:
     if snapshot:
         arguments += ["-loadvm", snapshot]
     return tuple(arguments)
+
+
+def _read_only(place: int, image: Path) -> Command:
+    drive = f"if=none,id=image{place},file={image},format=raw,readonly=on"
+    return ("-drive", drive, "-device", f"virtio-blk-pci,drive=image{place}")
 
 
 def seed_files(

@@ -73,7 +73,10 @@ class VmLab:
                 model=entry["model"], compatible=tuple(entry["compatible"])
             ) if entry["model"] else None  # fmt: skip
             options = VmOptions(
-                guest=guest_of(entry["machine"]), memory_mb=entry["memory_mb"], board=board
+                guest=guest_of(entry["machine"]),
+                memory_mb=entry["memory_mb"],
+                board=board,
+                images=tuple(Path(image) for image in entry["images"]),
             )
             self._machines[entry["name"]] = self._machine(entry["name"], entry["port"], options)
         return True
@@ -193,6 +196,7 @@ class VmLab:
                 "memory_mb": plan.options.memory_mb,
                 "model": plan.options.board.model if plan.options.board else "",
                 "compatible": plan.options.board.compatible if plan.options.board else (),
+                "images": [str(image) for image in plan.options.images],
             }
             for plan in plans
         ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeform.diagnostics import Diagnostic
-from edgeform.domain.artifacts import Lock, LockedArtifact, LockedSource, VersionRule
+from edgeform.domain.artifacts import Lock, LockedArtifact, LockedFile, LockedSource, VersionRule
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.names import Digest, ModelName
 from edgeform.errors import SpecInvalid
@@ -16,7 +16,7 @@ from edgeform.lock import codes
 from edgeform.shipped import shipped
 from edgeform.spec import shape
 from edgeform.spec.fields import Mapping as Fields
-from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or
+from edgeform.spec.fields import block, blocks, integer_or, number_or, text_or, texts
 from edgeform.spec.nodes import Block, SourceFile, place_of
 from edgeform.spec.read import read_bytes
 from edgeform.spec.schema import Validator, validator_of
@@ -137,6 +137,15 @@ def _source(item: Fields) -> LockedSource:
         wanted=text_or(item, "wanted", ""),
         version=text_or(item, "version", ""),
         digest=Digest(text_or(item, "digest", "")),
+        files=tuple(_file(file) for file in blocks(item, "files")),
+    )
+
+
+def _file(item: Fields) -> LockedFile:
+    return LockedFile(
+        path=text_or(item, "path", ""),
+        size_bytes=integer_or(item, "size_bytes", 0),
+        digest=Digest(text_or(item, "digest", "")),
     )
 
 
@@ -156,6 +165,7 @@ def _artifact(item: Fields) -> LockedArtifact:
         measures=tuple((key, number_or(measures, key, 0.0)) for key in sorted(measures)),
         derivation=_digest(item, "derivation"),
         request=_digest(item, "request"),
+        extras=texts(item, "extras"),
     )
 
 
@@ -199,18 +209,7 @@ def _value(
 ) -> Mapping[str, Any]:
     return {
         "schema": SCHEMA,
-        "models": [
-            {
-                "model": s.model,
-                "registry": s.registry,
-                "source": s.source,
-                "rule": str(s.rule),
-                "wanted": s.wanted,
-                "version": s.version,
-                "digest": s.digest,
-            }
-            for s in sources
-        ],
+        "models": [_source_value(s) for s in sources],
         "artifacts": [
             {
                 "digest": a.digest,
@@ -225,10 +224,28 @@ def _value(
                 "requires": dict(a.requires),
                 "measures": dict(a.measures),
                 **_built(a),
+                # Left out where there are none, so that older locks keep their digests.
+                **({"extras": list(a.extras)} if a.extras else {}),
             }
             for a in artifacts
         ],
     }
+
+
+def _source_value(source: LockedSource) -> dict[str, Any]:
+    value = {
+        "model": source.model,
+        "registry": source.registry,
+        "source": source.source,
+        "rule": str(source.rule),
+        "wanted": source.wanted,
+        "version": source.version,
+        "digest": source.digest,
+    }
+    if not source.files:
+        return value  # a lock from before files were listed keeps its digest
+    files = [{"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in source.files]
+    return value | {"files": files}
 
 
 def _built(artifact: LockedArtifact) -> Mapping[str, str]:

@@ -12,16 +12,18 @@ from typing import Protocol
 from edgeform.domain.artifacts import (
     Lock,
     LockedArtifact,
+    LockedFile,
     LockedSource,
     Model,
     Variant,
     VersionRule,
 )
 from edgeform.domain.build_request import request_of
-from edgeform.domain.hardware import HOST_VERSION, HardwareClass
+from edgeform.domain.hardware import HOST_VERSION
 from edgeform.domain.names import Digest
-from edgeform.domain.site import Site
-from edgeform.errors import UsageError
+from edgeform.domain.site import Device, Site
+from edgeform.domain.stages.extras import extras_of
+from edgeform.errors import Corrupt, UsageError
 from edgeform.lock.lockfile import lock_of
 from edgeform.registry.base import Registry, ResolvedVersion, fetch
 from edgeform.spec.shape import nearest
@@ -53,6 +55,8 @@ class RuntimeRequest:
     arch: str
     glibc: str | None
     python: str | None
+    extras: tuple[str, ...] = ()
+    """Stage extras, sorted: see `domain.stages.extras`."""
 
 
 class Builder(Protocol):
@@ -75,17 +79,23 @@ class Renewed:
     """Closures that nobody could make: devices of these classes cannot be planned."""
 
 
-def runtimes_of(classes: Iterable[HardwareClass]) -> tuple[RuntimeRequest, ...]:
-    """The closures that classes need, each once, in order."""
+def beside(extras: tuple[str, ...]) -> str:
+    """The stage extras of a closure, as words behind its name."""
+    return f" with {', '.join(extras)}" if extras else ""
+
+
+def runtimes_of(devices: Iterable[Device]) -> tuple[RuntimeRequest, ...]:
+    """The closures that devices need, each once, in order."""
     found = {
         RuntimeRequest(
-            engine=c.runtime.engine,
-            engine_version=c.runtime.version,
-            arch=c.arch,
-            glibc=c.glibc,
-            python=c.python,
+            engine=device.hardware.runtime.engine,
+            engine_version=device.hardware.runtime.version,
+            arch=device.hardware.arch,
+            glibc=device.hardware.glibc,
+            python=device.hardware.python,
+            extras=extras_of(device.pipelines),
         )
-        for c in classes
+        for device in devices
     }
     return tuple(sorted(found, key=lambda r: tuple(str(part) for part in _parts(r))))
 
@@ -99,6 +109,7 @@ def renewed(
     update: Iterable[str] = (),
     work: Path,
     is_here: Callable[[str], bool] = lambda _: True,
+    driver: Callable[[str], Artifact] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Renewed:
     """A lock for the site as it stands.
@@ -109,23 +120,25 @@ def renewed(
         work: a folder for the files of one version at a time.
         is_here: whether the store has an artifact; what is locked and not here is made again, of the very
             version that is locked.
+        driver: the driver artifact of a digest that a class names; from the store.
         tell: hears what is being done.
 
     Raises:
         UsageError: an updated model that the site does not have.
         VersionNotFound, SourceRefused, RegistryFailed, Corrupt: see `registry.base`.
+        Corrupt: a locked version that nobody asked to update has other files than were locked.
     """
     update_names = tuple(update)
-    wanted = _updates(site, update_names)
+    wanted = updates(site, update_names)
     kept_sources = {s.model: s for s in old.sources} if old else {}
     sources: list[LockedSource] = []
     artifacts: list[LockedArtifact] = []
     for model in site.models:
         registry = registries[model.registry]
         before = kept_sources.get(model.name)
-        is_kept = before is not None and _same_rule(before, model) and model.name not in wanted
+        is_kept = before is not None and is_same_rule(before, model) and model.name not in wanted
         if is_kept and before is not None and old is not None:
-            kept = _locked_variants(old, model, before)
+            kept = locked_variants(old, model, before)
             if kept is not None and all(is_here(a.digest) for a in kept):
                 sources.append(before)
                 artifacts += (*kept, *_still_built(old, model, before))
@@ -134,6 +147,7 @@ def renewed(
         # A locked version stays: an alias may have moved on since, or may be gone.
         if is_kept and before is not None:
             resolved = registry.resolve(model.source, VersionRule.EXACT, before.version)
+            check_unchanged(before, resolved)
         else:
             resolved = registry.resolve(model.source, model.rule, model.wanted)
         found = _source(model, resolved)
@@ -142,11 +156,44 @@ def renewed(
         artifacts += _still_built(old, model, found)
     kept_runtimes = old if old is not None and EVERYTHING not in update_names else None
     runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
-    lock = lock_of(sources, _unique((*artifacts, *runtimes)))
+    drivers = () if driver is None else _drivers(site, old, driver)
+    lock = lock_of(sources, _unique((*artifacts, *runtimes, *drivers)))
     return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
 
 
-def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
+def check_unchanged(before: LockedSource, now: ResolvedVersion) -> None:
+    """Let a version pass that still is what was locked.
+
+    Raises:
+        Corrupt: its files are others now, although a version never changes.
+    """
+    if now.digest == before.digest:
+        return
+    raise Corrupt(
+        f"{before.source} {before.version} of registry {before.registry} has other files than were"
+        f" locked{_which(before, now)}.",
+        address=f"models.{before.model}",
+        hint="Somebody replaced the files of a version, or stands in for the registry. Find out who; if"
+        f" the new files are right, review them and lock them:\n    edgeform lock --update {before.model}",
+    )
+
+
+def _which(before: LockedSource, now: ResolvedVersion) -> str:
+    if not before.files:
+        return ""
+    was = {f.path: f.digest for f in before.files}
+    found = {f.path: f.digest for f in now.files}
+    differ = sorted(p for p in {*was, *found} if was.get(p) != found.get(p))
+    more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+    return f": {', '.join(differ[:3])}{more}"
+
+
+def updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
+    """The models whose rule is asked again.
+
+    Raises:
+        UsageError: one that the site does not have.
+    """
     known = [model.name for model in site.models]
     if EVERYTHING in asked:
         return frozenset(known)
@@ -156,7 +203,8 @@ def _updates(site: Site, asked: tuple[str, ...]) -> frozenset[str]:
     return frozenset(asked)
 
 
-def _same_rule(before: LockedSource, model: Model) -> bool:
+def is_same_rule(before: LockedSource, model: Model) -> bool:
+    """Whether the site still asks as it did when the version was locked."""
     return (before.registry, before.source, before.rule, before.wanted) == (
         model.registry,
         model.source,
@@ -165,7 +213,7 @@ def _same_rule(before: LockedSource, model: Model) -> bool:
     )
 
 
-def _locked_variants(
+def locked_variants(
     old: Lock, model: Model, before: LockedSource
 ) -> tuple[LockedArtifact, ...] | None:
     """What the lock has of every variant that is a file of the version; None if one is not in it."""
@@ -225,6 +273,10 @@ def _source(model: Model, resolved: ResolvedVersion) -> LockedSource:
         wanted=model.wanted,
         version=resolved.version,
         digest=Digest(resolved.digest),
+        files=tuple(
+            LockedFile(path=f.path, size_bytes=f.size_bytes, digest=Digest(f.digest))
+            for f in resolved.files
+        ),
     )
 
 
@@ -262,12 +314,14 @@ def _runtimes(
 ) -> tuple[tuple[LockedArtifact, ...], tuple[RuntimeRequest, ...]]:
     found: list[LockedArtifact] = []
     missing: list[RuntimeRequest] = []
-    for request in runtimes_of(device.hardware for device in site.devices):
-        kept = [a for a in (old.artifacts if old else ()) if _serves(a, request)]
+    for request in runtimes_of(site.devices):
+        kept = [a for a in (old.artifacts if old else ()) if serves(a, request)]
         if kept and all(is_here(a.digest) for a in kept):
             found += kept
             continue
-        tell(f"runtime {request.engine} for {request.arch}, Python {request.python or 'any'}")
+        beside = f", with {', '.join(request.extras)}" if request.extras else ""
+        python = request.python or "any"
+        tell(f"runtime {request.engine} for {request.arch}, Python {python}{beside}")
         artifact = builder.runtime(request)
         if artifact is not None:
             found.append(locked(artifact, request.engine))
@@ -278,10 +332,12 @@ def _runtimes(
     return tuple(found), tuple(missing)
 
 
-def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
+def serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
+    """Whether a locked artifact is a closure for the request."""
     return (
         artifact.kind == "runtime"
         and artifact.engine == request.engine
+        and artifact.extras == request.extras
         and (
             request.engine_version is None
             or artifact.engine_version in (request.engine_version, HOST_VERSION)
@@ -290,6 +346,17 @@ def _serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
         and artifact.required("python") in (None, request.python)
         and _numbers(artifact.required("glibc")) <= _numbers(request.glibc or "999")
     )
+
+
+def _drivers(
+    site: Site, old: Lock | None, driver: Callable[[str], Artifact]
+) -> tuple[LockedArtifact, ...]:
+    """The driver artifacts that classes of the site's devices name; what is locked needs no bytes here."""
+    known = {a.digest: a for a in old.artifacts} if old is not None else {}
+    wanted = sorted(
+        {d.hardware.drivers.artifact for d in site.devices if d.hardware.drivers.artifact}
+    )
+    return tuple(known.get(Digest(w)) or locked(driver(w), "") for w in wanted)
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:
@@ -313,6 +380,7 @@ def locked(artifact: Artifact, engine: str) -> LockedArtifact:
         engine_version=str(metadata.get("engine_version", "")),
         requires=tuple(sorted(requires.items())),
         measures=tuple(sorted((str(k), float(v)) for k, v in measures.items())),
+        extras=tuple(metadata.get("extras", ())),
     )
 
 
@@ -327,6 +395,7 @@ def _parts(request: RuntimeRequest) -> tuple[str | None, ...]:
         request.arch,
         request.glibc,
         request.python,
+        *request.extras,
     )
 
 
@@ -341,10 +410,12 @@ def _changes(old: Lock | None, new: Lock) -> Iterator[str]:
             yield f"{source.model}: {was.version} -> {source.version} ({asked})"
         elif was.digest != source.digest:
             yield f"{source.model}: {source.version} has other files than before"
+        elif not was.files and source.files:
+            yield f"{source.model}: {source.version}, its files listed one by one"
     for gone in before.values():
         yield f"{gone.model}: no longer used"
     known = {a.digest for a in old.artifacts} if old else set()
     for artifact in new.artifacts:
         if artifact.kind != "model" and artifact.digest not in known:
-            needs = ", ".join(f"{k} {v}" for k, v in artifact.requires)
+            needs = ", ".join([*(f"{k} {v}" for k, v in artifact.requires), *artifact.extras])
             yield f"{artifact.kind} {artifact.name} {artifact.version} ({needs})"

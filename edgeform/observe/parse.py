@@ -23,6 +23,7 @@ from edgeform_wire import digest as digests
 from edgeform_wire.errors import WireError
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_WORRIES = 20
 MAX_ITEMS = 10_000
 MAX_TEXT = 1_000
 _STATES = ("ready", "no-driver", "no-node")
@@ -109,7 +110,18 @@ def _observed(device: str, answer: dict[str, Any]) -> Observed:
         drift=tuple(_drift(item) for item in _items(answer, "drift")),
         last_receipt=_count(receipts, "last_seq"),
         needs_hands=_text(answer, "needs_hands"),
+        worries=_worries(answer.get("vitals")),
     )
+
+
+def _worries(value: Any) -> tuple[str, ...]:
+    """None from a tool that does not look at its machine yet."""
+    if value is None:
+        return ()
+    said = _object(value, "vitals").get("worries", [])
+    if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+        raise _Unusable("vitals.worries is not a list of texts")
+    return tuple(clean(text, 200) for text in said[:MAX_WORRIES])
 
 
 def _facts(value: dict[str, Any]) -> Facts:

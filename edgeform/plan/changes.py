@@ -239,11 +239,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceModel(Cost):
-    """`figures` are those that differ: accuracy, agreement, sqnr_db, p50_ms, size_bytes."""
+    """A model that another version or variant takes the place of.
+
+    Args:
+        swaps: the pipelines that use it take it over as they run, and stand still where memory is short.
+        figures: those that differ: accuracy, agreement, sqnr_db, p50_ms, size_bytes.
+    """
 
     name: str
     before: Ref
     after: Ref
+    swaps: bool = False
     figures: tuple[Figure, ...] = ()
 
     @property
@@ -277,10 +283,15 @@ class AddPipeline(Cost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePipeline(Cost):
-    """`fields` may be empty: then only the model or the runtime beneath it is another one."""
+    """`fields` may be empty: then only the model or the runtime beneath it is another one.
+
+    Args:
+        swaps: the running pipeline takes it over; it stands still where memory is short.
+    """
 
     name: str
     fields: tuple[FieldChange, ...]
+    swaps: bool = False
 
     @property
     def address(self) -> str:
@@ -355,6 +366,12 @@ def downtime_s(changes: Iterable[Change]) -> float | None:
             return None
         longest = max(longest, change.downtime_s)
     return longest
+
+
+def swaps_all(changes: Iterable[Change]) -> bool:
+    """Whether whatever stands still does so only where memory has no room for two models."""
+    stopping = [change for change in changes if change.downtime_s]
+    return bool(stopping) and all(getattr(change, "swaps", False) for change in stopping)
 
 
 def worst_undo(changes: Iterable[Change]) -> Undoing:

@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -76,20 +76,16 @@ _SCALARS = {str: "text", int: "an integer", float: "a number", bool: "true or fa
 @cache
 def _object(kind: type) -> Read:
     hints = typing.get_type_hints(kind)
-    # Figures came later: a plan that an older version saved has none.
-    readers = [
-        (f.name, _reader(hints[f.name]), kind.__name__ == "ReplaceModel" and f.name == "figures")
-        for f in fields(kind)
-    ]
+    readers = [(f.name, _reader(hints[f.name]), f.default is not MISSING) for f in fields(kind)]
 
     def read(value: Any, what: str) -> Any:
         if not isinstance(value, dict):
             raise WireError(f"{what} is not an object")
         found = {}
-        for name, reader, is_newer in readers:
+        for name, reader, has_default in readers:
             if name not in value:
-                if is_newer:
-                    continue
+                if has_default:
+                    continue  # a field that came with a later minor version
                 raise WireError(f"{what}: field {name!r} is missing")
             found[name] = reader(value[name], f"{what}.{name}")
         return kind(**found)

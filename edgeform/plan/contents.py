@@ -4,12 +4,24 @@ The key names are the frozen ones of docs/reference/interfaces.md.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
 from edgeform.domain.hardware import HardwareClass, RuntimeChoice
-from edgeform.domain.pipeline import Checks, Infer, Json, Limits, Pipeline, Serving, operator_json
+from edgeform.domain.pipeline import (
+    OPEN,
+    Checks,
+    Infer,
+    Json,
+    Limits,
+    Pipeline,
+    Serving,
+    Thermal,
+    operator_json,
+)
+from edgeform.domain.recording import Recording, Region
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.capture import Capture
 from edgeform.domain.stages.postprocess import Postprocess
@@ -50,8 +62,13 @@ class PipelineWriter:
         *,
         runtime: LockedArtifact,
         model: LockedArtifact,
+        beside: Mapping[str, LockedArtifact] = MappingProxyType({}),
     ) -> PipelineUse:
-        """One pipeline of a manifest, for the artifacts that were chosen for it."""
+        """One pipeline of a manifest, for the artifacts that were chosen for it.
+
+        Args:
+            beside: those of the models that run beside its own, by model name.
+        """
         once = self._once
         checks = once(pipeline.checks, _checks)
         if checks["provider"] is None:
@@ -61,7 +78,7 @@ class PipelineWriter:
             runtime=runtime.digest,
             model=model.digest,
             engine=str(hardware.runtime.engine),
-            stages=self.stages(pipeline, hardware.runtime),
+            stages=self.stages(pipeline, hardware.runtime) | _beside(pipeline, beside),
             checks=checks,
             limits=once(pipeline.limits, _limits),
             secrets=tuple(sorted(set(pipeline.secrets))),
@@ -70,7 +87,10 @@ class PipelineWriter:
     def stages(self, pipeline: Pipeline, runtime: RuntimeChoice) -> dict[str, Any]:
         """The six stages, the server and the engine's settings, as the pipeline file holds them."""
         once = self._once
-        return {
+        # Left out where all may leave, so that generations from before the policy keep their digests.
+        policy = {} if pipeline.egress == OPEN else {"egress": pipeline.egress}
+        found: dict[str, Any] = {
+            **policy,
             "capture": once(pipeline.capture, _operator),
             "preprocess": [once(part, _operator) for part in pipeline.preprocess],
             "infer": once(pipeline.infer, _infer),
@@ -80,6 +100,9 @@ class PipelineWriter:
             "serving": once(pipeline.serving, _serving),
             "runtime": once(runtime, _runtime),
         }
+        if pipeline.recording is not None:
+            found["recording"] = once(pipeline.recording, _recording)
+        return found
 
     def _once(self, part: T, write: Callable[[T], Any]) -> Any:
         known = self._written.get(id(part))
@@ -87,6 +110,39 @@ class PipelineWriter:
             # The part is kept beside what was written: its identity must not go to another one.
             known = self._written[id(part)] = (part, write(part))
         return known[1]
+
+
+def _beside(pipeline: Pipeline, artifacts: Mapping[str, LockedArtifact]) -> dict[str, Any]:
+    """`thermal` and `shadow` of the stages, where the pipeline has them."""
+    found: dict[str, Any] = {}
+    if pipeline.limits.thermal is not None:
+        found["thermal"] = _thermal(pipeline.limits.thermal, artifacts)
+    if pipeline.shadow is not None:
+        shadow = pipeline.shadow
+        found["shadow"] = {"every": shadow.every, **_companion(artifacts[shadow.model])}
+    return found
+
+
+def _thermal(thermal: Thermal, artifacts: Mapping[str, LockedArtifact]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "hysteresis_celsius": thermal.hysteresis_celsius,
+        "hold_s": thermal.hold_s,
+    }
+    if thermal.sensor is not None:
+        found["sensor"] = thermal.sensor
+    if thermal.slow is not None:
+        found["slow"] = {"celsius": thermal.slow.celsius, "fps": thermal.slow.fps}
+    if thermal.smaller is not None:
+        artifact = artifacts[thermal.smaller.model]
+        found["smaller"] = {"celsius": thermal.smaller.celsius, **_companion(artifact)}
+    if thermal.pause is not None:
+        found["pause"] = {"celsius": thermal.pause.celsius}
+    return found
+
+
+def _companion(artifact: LockedArtifact) -> dict[str, Any]:
+    ref = f"{artifact.name}@{artifact.version}/{artifact.variant}"
+    return {"model": artifact.digest, "model_ref": ref}
 
 
 def _operator(part: Operator) -> Any:
@@ -112,7 +168,18 @@ def _runtime(runtime: RuntimeChoice) -> dict[str, Any]:
 
 
 def _serving(serving: Serving) -> dict[str, Any]:
-    return {"address": serving.address, "port": serving.port}
+    found: dict[str, Any] = {"address": serving.address, "port": serving.port}
+    return found if serving.token is None else found | {"token": serving.token}
+
+
+def _recording(recording: Recording) -> dict[str, Any]:
+    found = {f.name: getattr(recording, f.name) for f in fields(recording) if f.name != "mask"}
+    mask = {
+        name: [asdict(item) if isinstance(item, Region) else item for item in given]
+        for name in recording.mask.names
+        if (given := getattr(recording.mask, name))
+    }
+    return {name: value for name, value in found.items() if value is not None} | {"mask": mask}
 
 
 def _checks(checks: Checks) -> dict[str, Any]:

@@ -17,6 +17,8 @@ EXPLAINED: Mapping[str, str] = {
     " site's defaults, as a reference.",
     "EF2107": "A secret's value is needed while planning only to see whether it changed: the plan holds"
     " a keyed digest, never the value. Here the reference leads nowhere.",
+    "EF2108": "A driver artifact holds .deb files. It is made by `edgeform store add-driver`, named by its"
+    " digest in a class, and locked, so that every plan knows what it is without having its bytes.",
     "EF2111": "The probe's facts contradict the class. What was built for the class would not run, so"
     " nothing is sent.",
     "EF2112": "The class demands an accelerator that the device does not have, or whose driver is not"

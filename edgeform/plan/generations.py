@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeform.plan import changes as c
 from edgeform.plan.changes import FieldChange, GenerationChange, Reason, Ref, Undoing
-from edgeform_wire import canonical, generation
+from edgeform_wire import canonical, generation, takeover
 from edgeform_wire.errors import WireError
 from edgeform_wire.generation import ArtifactRef, Generation, PipelineUse
 
@@ -112,7 +112,8 @@ def _artifacts(
         gone = [ref for ref in had if ref not in gets]
         come = [ref for ref in gets if ref not in had]
         for was, now in zip(gone, come, strict=False):
-            yield _replaced(was, now, reason_of(was, now))
+            swaps = _swap(before, after, now.digest)
+            yield _replaced(was, now, reason_of(was, now), swaps=swaps)
         for now in come[len(gone) :]:
             yield _added(now, reason)
         for was in gone[len(come) :]:
@@ -134,7 +135,16 @@ def _added(now: ArtifactRef, reason: Reason) -> GenerationChange:
     return c.InstallModel(name=now.name, after=_ref(now), reason=reason, send_bytes=now.size_bytes)
 
 
-def _replaced(was: ArtifactRef, now: ArtifactRef, reason: Reason) -> GenerationChange:
+def _swap(before: Generation, after: Generation, model: str) -> bool:
+    """Whether all pipelines that get this model take it over as they run."""
+    users = [use.name for use in after.pipelines if use.model == model]
+    running = {use.name for use in before.pipelines}
+    return all(not takeover.obstacle(before, after, name) for name in users if name in running)
+
+
+def _replaced(
+    was: ArtifactRef, now: ArtifactRef, reason: Reason, *, swaps: bool
+) -> GenerationChange:
     sent = 0 if was.digest == now.digest else now.size_bytes  # only its epoch was raised
     if now.kind == "runtime":
         return c.SwitchRuntime(
@@ -152,6 +162,7 @@ def _replaced(was: ArtifactRef, now: ArtifactRef, reason: Reason) -> GenerationC
         reason=reason,
         send_bytes=sent,
         downtime_s=SWITCH_S,
+        swaps=swaps,
     )
 
 
@@ -172,7 +183,13 @@ def _pipelines(before: Generation, after: Generation, reason: Reason) -> Iterato
                 name=name, model=_label(after, now.model), engine=now.engine, reason=reason
             )
         elif fields := tuple(_differences(before, was, after, now, kept)):
-            yield c.ChangePipeline(name=name, fields=fields, reason=reason, downtime_s=SWITCH_S)
+            yield c.ChangePipeline(
+                name=name,
+                fields=fields,
+                reason=reason,
+                downtime_s=SWITCH_S,
+                swaps=not takeover.obstacle(before, after, name),
+            )
 
 
 def _differences(

@@ -99,6 +99,16 @@ def secret_missing(secret: str, reference: str) -> Diagnostic:
     )
 
 
+def driver_not_locked(hardware: str, digest: str) -> Diagnostic:
+    return Diagnostic(
+        code="EF2108",
+        summary="driver artifact not locked",
+        detail=f"Class '{hardware}' names driver artifact {digest[:19]}, and edgeform.lock does not.",
+        address=f"classes.{hardware}.drivers.artifact",
+        hint="edgeform lock",
+    )
+
+
 def does_not_fit(what: str, device: str, *, wanted: str, found: str, hint: str) -> Diagnostic:
     return Diagnostic(
         code="EF2111",

@@ -20,6 +20,7 @@ from edgeform.plan.changes import (
     ToolChange,
     downtime_s,
     send_bytes,
+    swaps_all,
     worst_undo,
 )
 from edgeform.plan.groups import Group, devices_named, groups
@@ -190,17 +191,21 @@ def _touches(device: Changed, name: str) -> bool:
     return any(getattr(change, "name", None) == name for change in device.changes)
 
 
+def _down(changes: tuple[Change, ...]) -> str:
+    down = downtime_s(changes)
+    if down is None:
+        return "downtime unknown"
+    if down and swaps_all(changes):
+        return f"no downtime, or down {show_seconds(down)} where memory has no room for two models"
+    return f"down {show_seconds(down)}" if down else "no downtime"
+
+
 def _total(device: Changed) -> str:
-    down = downtime_s(device.changes)
     opaque = sum(change.fidelity is Fidelity.OPAQUE for change in device.changes)
     parts = [
         f"{opaque} of {len(device.changes)} opaque" if opaque else "exact",
         f"sends {_sent(send_bytes(device.changes))}",
-        "downtime unknown"
-        if down is None
-        else f"down {show_seconds(down)}"
-        if down
-        else "no downtime",
+        _down(device.changes),
         "reboots" if any(change.reboot for change in device.changes) else "no reboot",
         f"undo: {_undo(device)}",
     ]

@@ -14,8 +14,10 @@ from edgeform.domain.artifacts import Lock, LockedArtifact, Model
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.desired import Desired
 from edgeform.domain.hardware import HardwareClass
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.names import Digest
+from edgeform.domain.pipeline import Pipeline, companion_models
 from edgeform.domain.site import Device, SecretRef, Site
+from edgeform.domain.stages.extras import extras_of
 from edgeform.plan import contents, problems
 from edgeform.plan.manifest import Frames, Written, written
 from edgeform.plan.select import Chosen, Shelf, choose_model, choose_runtime
@@ -131,11 +133,12 @@ class _Kinds:
         self._site_name = site.name
         self._models: Mapping[str, Model] = {model.name: model for model in site.models}
         self._shelf = Shelf(lock)
+        self._by_digest = {artifact.digest: artifact for artifact in lock.artifacts}
         self._writer = contents.PipelineWriter()
         self._frames = Frames()
-        self._runtimes: dict[int, Chosen | Diagnostic] = {}
-        self._chosen: dict[tuple[str, int, float | None], Chosen | Diagnostic] = {}
-        self._uses: dict[tuple[int, ...], Written] = {}
+        self._runtimes: dict[tuple[int, tuple[str, ...]], Chosen | Diagnostic] = {}
+        self._chosen: dict[tuple[str, int, float | None, str], Chosen | Diagnostic] = {}
+        self._uses: dict[tuple[int, int, str], Written] = {}
         self._kinds: dict[tuple[int, ...], _Kind] = {}
         self._classes = _Same[HardwareClass]()
         self._pipelines = _Same[Pipeline]()
@@ -157,7 +160,12 @@ class _Kinds:
         reasons: list[tuple[str, str]] = []
         used: dict[str, LockedArtifact] = {}
         uses: list[Written] = []
-        runtime = self._runtime(hardware) if pipelines else None
+        driver = hardware.drivers.artifact
+        if driver is not None and (locked := self._by_digest.get(Digest(driver))) is not None:
+            used[driver] = locked
+        elif driver is not None:
+            found.append(problems.driver_not_locked(hardware.name, driver))
+        runtime = self._runtime(hardware, extras_of(pipelines)) if pipelines else None
         if isinstance(runtime, Diagnostic):
             found.append(runtime)
         for pipeline in pipelines:
@@ -168,9 +176,19 @@ class _Kinds:
                 found.append(model)
                 continue
             used[runtime.artifact.digest] = runtime.artifact
-            used[model.artifact.digest] = model.artifact
-            reasons.append((model.artifact.name, model.why))
-            uses.append(self._use(pipeline, hardware, runtime.artifact, model.artifact))
+            beside = self._beside(pipeline, hardware, runtime.artifact)
+            refused = tuple(c for c in beside.values() if isinstance(c, Diagnostic))
+            if refused:
+                found += refused
+                continue
+            chosen = {n: c for n, c in beside.items() if isinstance(c, Chosen)}
+            for one in (model, *chosen.values()):
+                used[one.artifact.digest] = one.artifact
+                reasons.append((one.artifact.name, one.why))
+            artifacts_beside = {n: c.artifact for n, c in chosen.items()}
+            uses.append(
+                self._use(pipeline, hardware, runtime.artifact, model.artifact, artifacts_beside)
+            )
         if isinstance(runtime, Chosen):
             reasons.append((runtime.artifact.name, runtime.why))
         artifacts = tuple(used[digest] for digest in sorted(used))
@@ -198,28 +216,50 @@ class _Kinds:
         hardware: HardwareClass,
         runtime: LockedArtifact,
         model: LockedArtifact,
+        beside: Mapping[str, LockedArtifact],
     ) -> Written:
-        key = (id(pipeline), id(hardware))  # these two decide which runtime and which model
+        # The class and the runtime, whose extras the other pipelines decide too, decide which model.
+        key = (id(pipeline), id(hardware), runtime.digest)
         found = self._uses.get(key)
         if found is None:
-            use = self._writer.use(pipeline, hardware, runtime=runtime, model=model)
+            use = self._writer.use(pipeline, hardware, runtime=runtime, model=model, beside=beside)
             found = self._uses[key] = written(use)
         return found
 
-    def _runtime(self, hardware: HardwareClass) -> Chosen | Diagnostic:
-        found = self._runtimes.get(id(hardware))
+    def _runtime(self, hardware: HardwareClass, extras: tuple[str, ...]) -> Chosen | Diagnostic:
+        key = (id(hardware), extras)
+        found = self._runtimes.get(key)
         if found is None:
-            found = self._runtimes[id(hardware)] = choose_runtime(self._shelf, hardware)
+            found = self._runtimes[key] = choose_runtime(self._shelf, hardware, extras)
         return found
+
+    def _beside(
+        self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact
+    ) -> Mapping[str, Chosen | Diagnostic]:
+        """What was chosen for the models beside the pipeline's own; they have no latency to keep."""
+        return {
+            name: self._chosen_of(pipeline, name, hardware, runtime, None)
+            for _, name in companion_models(pipeline)
+        }
 
     def _chosen_model(
         self, pipeline: Pipeline, hardware: HardwareClass, runtime: LockedArtifact
     ) -> Chosen | Diagnostic:
-        name, p50_ms = pipeline.infer.model, pipeline.checks.p50_ms
+        objective_ms = pipeline.checks.p50_ms
+        return self._chosen_of(pipeline, pipeline.infer.model, hardware, runtime, objective_ms)
+
+    def _chosen_of(
+        self,
+        pipeline: Pipeline,
+        name: str,
+        hardware: HardwareClass,
+        runtime: LockedArtifact,
+        p50_ms: float | None,
+    ) -> Chosen | Diagnostic:
         model = self._models.get(name)
         if model is None:
             return problems.unknown_model(pipeline.name, name)
-        key = (name, id(hardware), p50_ms)
+        key = (name, id(hardware), p50_ms, runtime.digest)
         found = self._chosen.get(key)
         if found is None:
             found = choose_model(self._shelf, model, hardware, p50_ms, runtime)

@@ -53,8 +53,13 @@ class Shelf:
         return tuple(self._runtimes.get(engine, ()))
 
 
-def choose_runtime(shelf: Shelf, hardware: HardwareClass) -> Chosen | Diagnostic:
-    """The newest engine that the class allows, built for the newest glibc that it has."""
+def choose_runtime(
+    shelf: Shelf, hardware: HardwareClass, extras: tuple[str, ...] = ()
+) -> Chosen | Diagnostic:
+    """The newest engine that the class allows, built for the newest glibc that it has.
+
+    It holds the stage extras that the device's pipelines ask for and no others.
+    """
     engine = hardware.runtime.engine
     offered = shelf.runtimes(engine)
     wanted_version = hardware.runtime.version
@@ -62,11 +67,12 @@ def choose_runtime(shelf: Shelf, hardware: HardwareClass) -> Chosen | Diagnostic
         artifact
         for artifact in offered
         if fits(artifact, hardware)
+        and artifact.extras == extras
         and (wanted_version is None or artifact.engine_version in (wanted_version, HOST_VERSION))
     ]
     if not fitting:
         return problems.no_runtime(
-            engine, _wanted(hardware), tuple(sorted(_described(a) for a in offered))
+            engine, _wanted(hardware, extras), tuple(sorted(_described(a) for a in offered))
         )
     best = max(
         fitting,
@@ -238,16 +244,19 @@ def _figures(artifact: LockedArtifact) -> str:
     return ", ".join(shown) or "not measured"
 
 
-def _wanted(hardware: HardwareClass) -> str:
+def _wanted(hardware: HardwareClass, extras: tuple[str, ...]) -> str:
     parts: Iterable[str | None] = (
         f"{hardware.runtime.engine} {hardware.runtime.version or ''}".strip(),
         hardware.arch,
         f"glibc <= {hardware.glibc}" if hardware.glibc else None,
         f"Python {minor(hardware.python)}" if hardware.python else None,
+        f"with the stage extras {', '.join(extras)}" if extras else None,
     )
     return ", ".join(part for part in parts if part)
 
 
 def _described(artifact: LockedArtifact) -> str:
-    demands = ", ".join(f"{name} {value}" for name, value in artifact.requires)
+    demands = ", ".join(
+        [*(f"{name} {value}" for name, value in artifact.requires), *artifact.extras]
+    )
     return f"{artifact.engine} {artifact.engine_version} ({demands})"

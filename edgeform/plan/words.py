@@ -128,7 +128,8 @@ def costs(change: Change) -> str:
     if change.downtime_s is None:
         parts.append("downtime unknown")
     elif change.downtime_s:
-        parts.append(f"down {show_seconds(change.downtime_s)}")
+        down = f"down {show_seconds(change.downtime_s)}"
+        parts.append(f"hot swap, else {down}" if getattr(change, "swaps", False) else down)
     if change.fidelity is Fidelity.OPAQUE:
         parts.append("opaque")
     if change.undo in (Undoing.PACKAGES, Undoing.NONE):

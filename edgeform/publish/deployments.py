@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from edgeform.domain.desired import Desired
+from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.names import short
 from edgeform.domain.site import Device, Site
 from edgeform.errors import Stale
@@ -10,6 +11,7 @@ from edgeform.plan import Changed, Plan, Resolution, stages
 from edgeform.plan import changes as c
 from edgeform_wire import generation
 from edgeform_wire.deployment import Base, Deployment, Policy
+from edgeform_wire.driverset import DriverSet
 
 PublishedNumber = Mapping[str, int]
 """(device -> number of its newest published deployment); absent means none."""
@@ -26,7 +28,7 @@ def compile_deployments(
 ) -> tuple[Deployment, ...]:
     """One deployment per device that the plan changes, in the order of the plan.
 
-    A device whose plan has driver changes only gets none: its generation stays.
+    A device whose plan has driver changes only gets none, as its generation stays, unless .deb files travel.
 
     Args:
         plan_digest: of the plan file's bytes.
@@ -34,6 +36,8 @@ def compile_deployments(
     Raises:
         Stale: the site or the lock is no longer what the plan was made from.
     """
+    if site.name != plan.site:
+        raise Stale(f"The plan is for the site {plan.site!r:.80}; this one is {site.name!r}.")
     if site.digest != plan.spec_digest:
         raise Stale(
             f"The plan was made from spec {short(plan.spec_digest)};"
@@ -53,12 +57,16 @@ def compile_deployments(
             issued_at=issued_at,
         )
         for changed in plan.changed
-        if _needs_deployment(changed)
+        if _needs_deployment(changed, devices[changed.device].hardware.drivers.carried_names)
     )
 
 
-def _needs_deployment(changed: Changed) -> bool:
+def _needs_deployment(changed: Changed, carried: frozenset[str]) -> bool:
     parts = stages(changed.changes)
+    if any(isinstance(x, c.InstallPackage) and x.name in carried for x in parts.drivers):
+        return (
+            True  # the device installs them itself: the generation comes again, with another number
+        )
     return bool(parts.generation) or any(isinstance(x, c.UpdateTool) for x in parts.tool)
 
 
@@ -99,12 +107,26 @@ def _deployment(
     )
 
 
+def _drivers(wanted: DriverTuple) -> DriverSet | None:
+    """The .deb files that travel with the deployment; the rest of the tuple is the provision lane's."""
+    if wanted.artifact is None:
+        return None
+    return DriverSet(
+        artifact=wanted.artifact,
+        held=tuple(sorted(p.name for p in wanted.carried if p.hold)),
+        verify=wanted.verify or (),
+        undo=str(wanted.undo),
+        reboot=wanted.reboot,
+    )
+
+
 def policy_of(device: Device, changed: Changed) -> Policy:
     """How the device shall go about it. The reboot of a driver change is not its business: drivers are
     changed before, in a transaction of their own.
     """
     updates = [x for x in changed.changes if isinstance(x, c.UpdateTool)]
     return Policy(
+        drivers=_drivers(device.hardware.drivers),
         confirm=device.confirm,
         confirm_s=device.confirm_s,
         deadline_s=device.deadline_s,

@@ -13,6 +13,7 @@ from edgeform.domain.site import Site
 from edgeform.errors import Corrupt, EdgeformError
 from edgeform.plan import Plan, Resolution
 from edgeform.publish.deployments import compile_deployments
+from edgeform.publish.sealing import Sealing
 from edgeform.store import Artifacts
 from edgeform_wire import deployment
 from edgeform_wire.deployment import Deployment
@@ -48,9 +49,11 @@ def publish_plan(
     trust: TrustRepository,
     now: datetime,
     listener: events.Listener = events.ignore,
+    sealing: Sealing | None = None,
 ) -> tuple[Deployment, ...]:
     """The deployments of a plan, signed and published together with their artifacts' manifests.
 
+    Secrets of devices that nobody reaches are sealed and signed with them, where there is a `sealing`.
     Publishing a plan again before anybody applied it changes nothing: the same deployments stand.
 
     Raises:
@@ -72,6 +75,9 @@ def publish_plan(
         _stage_artifact(digest, artifacts, trust)
     for each in found:
         trust.add_target(each.target_path, each.encoded(), {"number": each.number})
+    if sealing is not None:
+        for secrets in sealing.sealed(found, site, resolution, trust.target):
+            trust.add_target(secrets.target_path, secrets.encoded(), {})
     version = trust.publish(now)
     listener(events.Published(devices=len(found), timestamp_version=version))
     return found

@@ -1,7 +1,7 @@
 """What every registry can do: say which version a rule means now, and give that version's bytes.
 
-A registry is asked by `edgeform lock` only; planning never needs one. What it answers is proven: every
-file's digest is computed from its bytes, and bytes that are used later are compared with it again.
+A registry is asked by `edgeform lock` and `edgeform registry` only; planning never needs one. Digests are
+computed from bytes, or claimed by the registry and compared with the bytes before anything is locked.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ from edgeform_wire import artifact, canonical
 from edgeform_wire.errors import WireError
 
 CHUNK_BYTES = 1024 * 1024
+LFS_POINTER = b"version https://git-lfs"
+MAX_FILES = 10_000
 
 
 class VersionNotFound(EdgeformError):
@@ -66,8 +68,53 @@ class ResolvedVersion:
         return sum(f.size_bytes for f in self.files)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A version that a registry has.
+
+    Args:
+        name: what `exact` asks for, and what a lock keeps; it never comes to mean something else.
+        semver: its semantic version, where it has one; often the name itself.
+        is_released: whether `latest` may mean it.
+        is_approved: None where the registry does not record approvals.
+    """
+
+    name: str
+    semver: str = ""
+    is_released: bool = True
+    is_approved: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The versions of a model, the oldest first, and its aliases as (alias, version) pairs."""
+
+    versions: tuple[Known, ...]
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(known.name for known in self.versions)
+
+
 class Registry(Protocol):
-    """The contract; tests/contract/test_registry.py is its suite."""
+    """The contract; tests/contract/test_registry.py is its suite.
+
+    Every method raises RegistryFailed where the registry cannot be read.
+    """
+
+    def models(self) -> tuple[str, ...]:
+        """The names of its models, sorted.
+
+        Raises:
+            SourceRefused: this kind of registry cannot say.
+        """
+
+    def listing(self, source: str) -> Listing:
+        """The versions of a model.
+
+        Raises:
+            VersionNotFound: no such model.
+        """
 
     def resolve(self, source: str, rule: VersionRule, wanted: str) -> ResolvedVersion:
         """The version that the rule means now.
@@ -75,15 +122,10 @@ class Registry(Protocol):
         Raises:
             VersionNotFound: no such model or version.
             SourceRefused: there is one, and it must not be used.
-            RegistryFailed: the registry cannot be read.
         """
 
     def open(self, resolved: ResolvedVersion, path: str) -> BinaryIO:
-        """The bytes of one of its files, not yet compared with the digest.
-
-        Raises:
-            RegistryFailed: the file cannot be read any more.
-        """
+        """The bytes of one of its files, not yet compared with the digest."""
 
 
 def fetch(registry: Registry, resolved: ResolvedVersion, into: Path) -> Path:
@@ -91,24 +133,37 @@ def fetch(registry: Registry, resolved: ResolvedVersion, into: Path) -> Path:
 
     Raises:
         Corrupt: a file is not what was resolved; nothing is left in `into`.
-        RegistryFailed: a file cannot be read.
+        RegistryFailed: a file cannot be read, or there is no room for it.
     """
     into.mkdir(parents=True)
     try:
         for file in resolved.files:
-            target = into.joinpath(*file.path.split("/"))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with registry.open(resolved, file.path) as source, target.open("xb") as copy:
-                digest, size = copied(source, copy)
-            if (digest, size) != (file.digest, file.size_bytes):
-                raise Corrupt(
-                    f"{resolved.source} {resolved.version}: {file.path} changed while it was read.",
-                    hint="Publish changed files as a new version, then\n    edgeform lock",
-                )
+            _fetch_file(registry, resolved, file, into.joinpath(*file.path.split("/")))
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
     return into
+
+
+def _fetch_file(
+    registry: Registry, resolved: ResolvedVersion, file: SourceFile, target: Path
+) -> None:
+    with registry.open(resolved, file.path) as source:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as copy:
+                digest, size = copied(source, copy)
+        except OSError as exc:
+            raise RegistryFailed(
+                f"{file.path} cannot be copied: {exc.strerror}.",
+                address=str(target.parent),
+                hint=f"It needs {file.size_bytes} bytes.",
+            ) from exc
+    if (digest, size) != (file.digest, file.size_bytes):
+        raise Corrupt(
+            f"{resolved.source} {resolved.version}: {file.path} changed while it was read.",
+            hint="Publish changed files as a new version, then\n    edgeform lock",
+        )
 
 
 def copied(source: BinaryIO, copy: BinaryIO | None = None) -> tuple[str, int]:
@@ -128,12 +183,44 @@ def check_path(path: str, where: str) -> str:
     Raises:
         SourceRefused: it is outside the path grammar.
     """
+    check_files((path,), where)
+    return path
+
+
+def check_files(paths: tuple[str, ...], where: str) -> None:
+    """All paths of a version together, as an artifact could hold them.
+
+    Raises:
+        SourceRefused: none or too many, one outside the path grammar, two that collide where case is lost.
+    """
+    if not paths:
+        raise SourceRefused("The version is empty: it has no files.", address=where)
+    if len(paths) > MAX_FILES:
+        raise SourceRefused(f"It has more than {MAX_FILES} files.", address=where)
     try:
-        artifact.check_paths((path,))
+        artifact.check_paths(paths)
     except WireError as exc:
         raise SourceRefused(
             f"{exc}.",
             address=where,
             hint="Letters, digits, `.`, `_`, `+` and `-` may stand in the names of files.",
         ) from exc
-    return path
+
+
+def refuse_pointer(first_bytes: bytes, where: str) -> None:
+    """Nothing, unless the file is a git-lfs pointer.
+
+    Raises:
+        SourceRefused: the file's bytes are elsewhere.
+    """
+    if first_bytes.startswith(LFS_POINTER):
+        raise SourceRefused(
+            "It is a git-lfs pointer: the file's bytes are elsewhere.",
+            address=where,
+            hint="Fetch them before they are published:\n    git lfs pull",
+        )
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """`There are: a, b.`, for a hint."""
+    return f"There are: {', '.join(names[:12])}." if names else "There are none."

@@ -11,22 +11,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeform.domain.artifacts import VersionRule
-from edgeform.registry import semver
 from edgeform.registry.base import (
+    LFS_POINTER,
+    Listing,
     RegistryFailed,
     ResolvedVersion,
     SourceFile,
     SourceRefused,
     VersionNotFound,
+    check_files,
     check_path,
     copied,
+    listed,
+    refuse_pointer,
 )
-from edgeform_wire import artifact
-from edgeform_wire.errors import WireError
+from edgeform.registry.choose import by_name, chosen, is_segment
 
 ALIASES = "aliases.json"
-LFS_POINTER = b"version https://git-lfs"
-MAX_FILES = 10_000
+MAX_DEPTH = 8
 
 
 class DirectoryRegistry:
@@ -35,28 +37,33 @@ class DirectoryRegistry:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def models(self) -> tuple[str, ...]:
+        """See `Registry`. A model is a folder that holds folders with files, however deep it lies."""
+        self._check_root()
+        return tuple(sorted(self._models_below(self.root, "", 0)))
+
+    def listing(self, source: str) -> Listing:
+        """See `Registry`."""
+        model = self._model(source)
+        return Listing(versions=by_name(self._versions(model)), aliases=_aliases(model))
+
     def resolve(self, source: str, rule: VersionRule, wanted: str) -> ResolvedVersion:
         """See `Registry`."""
         model = self._model(source)
-        known = self._versions(model)
-        match rule:
-            case VersionRule.EXACT:
-                version = wanted
-            case VersionRule.ALIAS:
-                version = self._alias(model, wanted)
-            case VersionRule.SEMVER:
-                version = _newest_in(source, known, wanted)
-            case VersionRule.CHANNEL:
-                version = _newest(source, known, wanted)
-            case VersionRule.DIGEST:
-                return self._by_digest(source, model, known, wanted)
-        if version not in known:
+        versions = by_name(self._versions(model))
+        if rule is VersionRule.DIGEST:
+            return self._by_digest(source, model, Listing(versions=versions), wanted)
+        aliases = _aliases(model) if rule is VersionRule.ALIAS else ()
+        if rule is VersionRule.ALIAS and not aliases:
             raise VersionNotFound(
-                f"Model {source!r} has no version {version!r}.",
-                address=str(model),
-                hint=_listed(known),
+                f"There are no aliases, so {wanted!r} means nothing.",
+                address=str(model / ALIASES),
+                hint=f'Write the file, as\n    {{"{wanted}": "1.0.0"}}',
             )
-        return self._resolved(source, model, version)
+        known = Listing(versions=versions, aliases=aliases)
+        version = chosen(source, known, rule, wanted)
+        # An alias may name what is not there.
+        return self._resolved(source, model, chosen(source, known, VersionRule.EXACT, version))
 
     def open(self, resolved: ResolvedVersion, path: str) -> BinaryIO:
         """See `Registry`."""
@@ -66,21 +73,36 @@ class DirectoryRegistry:
         except OSError as exc:
             raise RegistryFailed(f"It cannot be read: {exc.strerror}.", address=str(file)) from exc
 
-    def _model(self, source: str) -> Path:
-        check_path(source, str(self.root))
-        model = self.root.joinpath(*source.split("/"))
+    def _check_root(self) -> None:
         if not self.root.is_dir():
             raise RegistryFailed(
                 "The registry's folder is not there.",
                 address=str(self.root),
                 hint="Create it, or mend `path` of the registry in the Site.",
             )
+
+    def _models_below(self, folder: Path, name: str, depth: int) -> list[str]:
+        found: list[str] = []
+        for below in sorted(folder.iterdir()):
+            if depth > MAX_DEPTH or below.is_symlink() or not below.is_dir():
+                continue
+            inside = f"{name}/{below.name}".lstrip("/")
+            if any(_is_version(version) for version in below.iterdir()):
+                found.append(inside)
+            else:
+                found += self._models_below(below, inside, depth + 1)
+        return found
+
+    def _model(self, source: str) -> Path:
+        check_path(source, str(self.root))
+        self._check_root()
+        model = self.root.joinpath(*source.split("/"))
         if not model.is_dir() or model.is_symlink():
             known = sorted(p.name for p in self.root.iterdir() if p.is_dir())
             raise VersionNotFound(
                 f"The registry has no model {source!r}.",
                 address=str(self.root),
-                hint=_listed(known),
+                hint=listed(known),
             )
         return model
 
@@ -89,57 +111,58 @@ class DirectoryRegistry:
             found = [p.name for p in model.iterdir() if p.is_dir() and not p.is_symlink()]
         except OSError as exc:
             raise RegistryFailed(f"It cannot be read: {exc.strerror}.", address=str(model)) from exc
-        return tuple(sorted(name for name in found if _is_segment(name)))
+        return tuple(sorted(name for name in found if is_segment(name)))
 
-    def _alias(self, model: Path, alias: str) -> str:
-        file = model / ALIASES
-        try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError as exc:
-            raise VersionNotFound(
-                f"There are no aliases, so {alias!r} means nothing.",
-                address=str(file),
-                hint=f'Write the file, as\n    {{"{alias}": "1.0.0"}}',
-            ) from exc
-        except (OSError, ValueError) as exc:
-            raise RegistryFailed(f"It is not JSON: {exc}.", address=str(file)) from exc
-        if not isinstance(known, dict) or not all(isinstance(v, str) for v in known.values()):
-            raise RegistryFailed(
-                "It is not a mapping of aliases to versions.",
-                address=str(file),
-                hint='Write for example\n    {"stable": "1.0.0"}',
-            )
-        if alias not in known:
-            raise VersionNotFound(
-                f"No alias is called {alias!r}.", address=str(file), hint=_listed(sorted(known))
-            )
-        return str(known[alias])
-
-    def _by_digest(
-        self, source: str, model: Path, known: tuple[str, ...], wanted: str
-    ) -> ResolvedVersion:
-        for version in known:
+    def _by_digest(self, source: str, model: Path, known: Listing, wanted: str) -> ResolvedVersion:
+        for version in known.names():
             resolved = self._resolved(source, model, version)
             if resolved.digest == wanted:
                 return resolved
         raise VersionNotFound(
             f"No version of {source!r} has this digest: {wanted}.",
             address=str(model),
-            hint=_listed(known),
+            hint=listed(known.names()),
         )
 
     def _resolved(self, source: str, model: Path, version: str) -> ResolvedVersion:
         folder = model / version
         files = sorted(_files(folder))
-        if not files:
-            raise SourceRefused("The version's folder is empty.", address=str(folder))
-        if len(files) > MAX_FILES:
-            raise SourceRefused(f"It has more than {MAX_FILES} files.", address=str(folder))
-        try:
-            artifact.check_paths(tuple(f.path for f in files))
-        except WireError as exc:
-            raise SourceRefused(f"{exc}.", address=str(folder)) from exc
+        check_files(tuple(f.path for f in files), str(folder))
         return ResolvedVersion(source=source, version=version, files=tuple(files))
+
+
+def _is_version(folder: Path) -> bool:
+    return (
+        folder.is_dir()
+        and not folder.is_symlink()
+        and by_name((folder.name,))[0].semver == folder.name
+    )
+
+
+def _aliases(model: Path) -> tuple[tuple[str, str], ...]:
+    file = model / ALIASES
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, RecursionError) as exc:
+        raise RegistryFailed(f"It is not JSON: {exc}.", address=str(file)) from exc
+    return aliases_of(known, str(file))
+
+
+def aliases_of(known: object, where: str) -> tuple[tuple[str, str], ...]:
+    """A document of aliases, proven.
+
+    Raises:
+        RegistryFailed: it is none.
+    """
+    if not isinstance(known, dict) or not all(isinstance(v, str) for v in known.values()):
+        raise RegistryFailed(
+            "It is not a mapping of aliases to versions.",
+            address=where,
+            hint='Write for example\n    {"stable": "1.0.0"}',
+        )
+    return tuple(sorted((str(alias), str(version)) for alias, version in known.items()))
 
 
 def _files(folder: Path) -> list[SourceFile]:
@@ -165,60 +188,9 @@ def _files(folder: Path) -> list[SourceFile]:
 def _file(path: Path, inside: str) -> SourceFile:
     try:
         with path.open("rb") as stream:
-            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise SourceRefused(
-                    "It is a git-lfs pointer: the file's bytes are elsewhere.",
-                    address=str(path),
-                    hint="Fetch them with\n    git lfs pull",
-                )
+            refuse_pointer(stream.read(len(LFS_POINTER)), str(path))
             stream.seek(0)
             digest, size = copied(stream)
     except OSError as exc:
         raise RegistryFailed(f"It cannot be read: {exc.strerror}.", address=str(path)) from exc
     return SourceFile(path=inside, size_bytes=size, digest=digest)
-
-
-def _newest_in(source: str, known: tuple[str, ...], wanted: str) -> str:
-    try:
-        allowed = semver.parse_range(wanted)
-    except semver.BadRange as exc:
-        raise VersionNotFound(f"{exc}", address=source) from exc
-    fitting = [
-        (version, name)
-        for name in known
-        if (version := semver.parse(name)) is not None and allowed.holds(version)
-    ]
-    if not fitting:
-        detail = f"No version of {source!r} is in the range {wanted!r}."
-        raise VersionNotFound(detail, address=source, hint=_listed(known))
-    return max(fitting)[1]
-
-
-def _newest(source: str, known: tuple[str, ...], channel: str) -> str:
-    if channel != "latest":
-        raise VersionNotFound(
-            f"A folder records no approvals, so it has no channel {channel!r}.",
-            address=source,
-            hint=f"Use an alias, kept in {ALIASES}.",
-        )
-    released = [
-        (version, name)
-        for name in known
-        if (version := semver.parse(name)) is not None and not version.pre
-    ]
-    if not released:
-        detail = f"Model {source!r} has no released version."
-        raise VersionNotFound(detail, address=source, hint=_listed(known))
-    return max(released)[1]
-
-
-def _is_segment(name: str) -> bool:
-    try:
-        artifact.check_segment(name, "version")
-    except WireError:
-        return False
-    return True
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    return f"There are: {', '.join(names[:12])}." if names else "There are none."

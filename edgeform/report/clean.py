@@ -8,4 +8,9 @@ _ESCAPED |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(
 
 def one_line(text: str) -> str:
     """The text on one line, with everything that steers a terminal shown instead of obeyed."""
-    return text.strip().translate(_ESCAPED)
+    return harmless(text.strip())
+
+
+def harmless(text: str) -> str:
+    """The same for a line whose indentation means something."""
+    return text.translate(_ESCAPED)

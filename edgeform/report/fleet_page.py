@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from edgeform.domain.names import short
+from edgeform.domain.quantities import show_count
 from edgeform.report.fleet import DeviceRow, Fleet, Health, Latency, Moment, RunRow
 from edgeform.report.page import badge, cell, page, table, text, tiles
 from edgeform.report.sparkline import sparkline
@@ -30,9 +31,28 @@ _WORDS = {"clean": "good", "drift": "bad", "held": "bad", "pending": "warn", "un
 _RESULTS = {"committed": "good", "rolled_back": "warn"}
 
 
+FOOTER = "A file by itself, made by edgeform: it loads nothing and runs nothing."
+
+
 def fleet_page(fleet: Fleet) -> str:
     """The page."""
-    parts = (
+    return page(
+        title=title_of(fleet), subtitle=subtitle_of(fleet), parts=sections(fleet), footer=FOOTER
+    )
+
+
+def title_of(fleet: Fleet) -> str:
+    return f"Fleet of {fleet.site}"
+
+
+def subtitle_of(fleet: Fleet) -> str:
+    looked = f"devices looked at {fleet.looked_at}" if fleet.looked_at else "no device was asked"
+    return f"{show_count(len(fleet.rows), 'device')} · made {fleet.made_at} · {looked}"
+
+
+def sections(fleet: Fleet) -> tuple[tuple[str, str, str], ...]:
+    """(anchor, heading, HTML) of each section, in order; none of them says when it was made."""
+    return (
         ("summary", "Summary", _summary(fleet)),
         ("attention", "Needs somebody", _attention(fleet)),
         ("matrix", "Devices", _matrix(fleet)),
@@ -41,13 +61,6 @@ def fleet_page(fleet: Fleet) -> str:
         ("latency", "Latency against budget", _latency(fleet)),
         ("receipts", "Receipts", _receipts(fleet)),
         ("topology", "Topology", topology(fleet.lanes)),
-    )
-    looked = f"devices looked at {fleet.looked_at}" if fleet.looked_at else "no device was asked"
-    return page(
-        title=f"Fleet of {fleet.site}",
-        subtitle=f"{len(fleet.rows)} devices · made {fleet.made_at} · {looked}",
-        parts=parts,
-        footer="A file by itself, made by edgeform: it loads nothing and runs nothing.",
     )
 
 

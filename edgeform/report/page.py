@@ -3,6 +3,8 @@
 Everything comes in through `text`, which escapes; a page forbids itself to load anything (CSP).
 """
 
+import base64
+import hashlib
 import html
 from collections.abc import Iterable
 
@@ -16,12 +18,13 @@ STYLE = """
 --idlebg:#2b3137;--link:#8ec2ff}}
 *{box-sizing:border-box}html{color-scheme:light dark}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main,header,nav{max-width:1200px;margin:0 auto;padding:0 16px}
+main,header,nav{max-width:1320px;margin:0 auto;padding:0 16px}
 header{padding-top:20px}h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:32px 0 8px}
 h3{font-size:1rem;margin:16px 0 4px}p{margin:4px 0}.soft{color:var(--soft)}
 nav{padding-top:8px;padding-bottom:8px}nav a{margin-right:14px;white-space:nowrap;display:inline-block}
 a{color:var(--link)}
-a:focus-visible,summary:focus-visible,.wide:focus-visible{outline:3px solid var(--link);outline-offset:2px}
+a:focus-visible,summary:focus-visible,.wide:focus-visible,pre:focus-visible{
+outline:3px solid var(--link);outline-offset:2px}
 .skip{position:absolute;left:-9999px}.skip:focus{left:16px;top:4px;background:var(--card);padding:4px 8px}
 .tiles{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0;padding:0;list-style:none}
 .tiles li{background:var(--card);border:1px solid var(--line);border-radius:8px;
@@ -37,15 +40,22 @@ td.say{white-space:normal;min-width:16rem}th{font-weight:600}td.n,th.n{text-alig
 .bad{color:var(--bad);background:var(--badbg)}.idle{color:var(--idle);background:var(--idlebg)}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{margin:0;padding:10px;overflow-x:auto}
 details{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:8px 0}
+details>p{padding:0 12px}
 summary{padding:8px 12px;cursor:pointer;overflow-wrap:anywhere}
 .add{color:var(--good)}.change,.drift{color:var(--warn)}.remove,.problem{color:var(--bad)}.faint{color:var(--soft)}
 svg[role]{margin:10px}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}svg .box{fill:var(--card);stroke:var(--soft)}
 svg .edge{stroke:var(--soft);fill:none}svg .soft{fill:var(--soft)}
-footer{max-width:1200px;margin:32px auto;padding:0 16px;color:var(--soft);font-size:.85rem}
+.notice{background:var(--warnbg);color:var(--warn);border-radius:8px;padding:8px 14px;margin:10px 0;
+white-space:pre-wrap}
+[hidden]{display:none}form{margin:20px 0}label{display:block;font-weight:600}
+input,button{font:inherit;padding:6px 10px;margin:6px 6px 0 0}
+footer{max-width:1320px;margin:32px auto;padding:0 16px;color:var(--soft);font-size:.85rem}
 @media print{nav{display:none}details{break-inside:avoid}}
 """.strip()
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+STYLE_DIGEST = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""What a policy names, so that no other style than this one is taken."""
+POLICY = f"default-src 'none'; style-src '{STYLE_DIGEST}'; img-src data:"
 
 
 def text(value: object) -> str:
@@ -53,27 +63,43 @@ def text(value: object) -> str:
     return html.escape(one_line(str(value)))
 
 
-def page(*, title: str, subtitle: str, parts: Iterable[tuple[str, str, str]], footer: str) -> str:
+def page(
+    *,
+    title: str,
+    subtitle: str,
+    parts: Iterable[tuple[str, str, str]],
+    footer: str,
+    policy: str = POLICY,
+    head: str = "",
+    before: str = "",
+) -> str:
     """The whole document.
 
     Args:
         parts: (anchor, heading, HTML) of each section, in order; HTML that is made by this package.
+        policy: what the page may load. head, before: HTML of the caller, in the head and above the sections.
     """
     parts = tuple(parts)
     links = "".join(f'<a href="#{text(a)}">{text(h)}</a>' for a, h, _ in parts)
-    body = "".join(
-        f'<section aria-labelledby="{text(a)}"><h2 id="{text(a)}">{text(h)}</h2>\n{content}</section>\n'
-        for a, h, content in parts
-    )
+    body = "".join(section(*part) for part in parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, quote=False)}">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>\n{STYLE}\n</style></head>\n<body>\n"
+        f"<title>{text(title)}</title>\n<style>{STYLE}</style>{head}</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the content</a>\n'
         f'<header><h1>{text(title)}</h1><p class="soft">{text(subtitle)}</p></header>\n'
-        f'<nav aria-label="Sections">{links}</nav>\n<main id="main">\n{body}</main>\n'
+        f'<nav aria-label="Sections">{links}</nav>\n<main id="main" tabindex="-1">\n{before}{body}</main>\n'
         f"<footer>{text(footer)}</footer>\n</body></html>\n"
+    )
+
+
+def section(anchor: str, heading: str, content: str, attributes: str = "") -> str:
+    """One section under its heading; `attributes` are HTML of the caller."""
+    name = text(anchor)
+    return (
+        f'<section id="part-{name}" aria-labelledby="{name}"{attributes}>'
+        f'<h2 id="{name}">{text(heading)}</h2>\n{content}</section>\n'
     )
 
 

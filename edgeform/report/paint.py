@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from edgeform.plan import Line, Meaning
+from edgeform.report.clean import harmless
 
 _CODES = {
     Meaning.PLAIN: "",
@@ -18,9 +19,10 @@ _CODES = {
 
 def paint(lines: Iterable[Line], *, colour: bool) -> str:
     """The lines as one text; without colour it is exactly their text."""
-    return "".join(f"{_painted(line) if colour else line.text}\n" for line in lines)
+    return "".join(f"{_painted(line) if colour else harmless(line.text)}\n" for line in lines)
 
 
 def _painted(line: Line) -> str:
     code = _CODES[line.meaning]
-    return f"\x1b[{code}m{line.text}\x1b[0m" if code and line.text else line.text
+    text = harmless(line.text)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text else text

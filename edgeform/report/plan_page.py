@@ -27,10 +27,10 @@ def plan_page(plan: Plan) -> str:
         names = text(", ".join(group.names))
         found.append(
             f'<details{is_open}><summary><code>{mark}</code></summary><p class="soft"'
-            f' style="padding:0 12px">{names}</p><pre tabindex="0">{body}</pre></details>\n'
+            f'>{names}</p><pre tabindex="0">{body}</pre></details>\n'
             if lines
             else f"<details><summary><code>{mark}</code></summary>"
-            f'<p class="soft" style="padding:0 12px">{names}</p></details>\n'
+            f'<p class="soft">{names}</p></details>\n'
         )
     subtitle = f"{summary_line(plan)} · made {plan.created_at} by {plan.made_by}"
     made_of = f"spec {plan.spec_digest[7:19]}, lock {plan.lock_digest[7:19]}"

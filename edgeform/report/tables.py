@@ -163,6 +163,7 @@ def _detail(seen: Observed) -> str:
     parts = [h.detail for h in seen.health if h.detail and h.state != "active"]
     if seen.drift:
         parts.append(", ".join(drift.path for drift in seen.drift[:3]))
+    parts += seen.worries
     return "; ".join(parts)
 
 

@@ -28,7 +28,7 @@ def topology(lanes: tuple[Lane, ...]) -> str:
     left = len(lanes) - len(shown)
     more = f"<p>{left} more kinds of wiring are not drawn.</p>\n" if left > 0 else ""
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="Topology">'
+        f'<div class="wide" tabindex="0" role="region" aria-label="How devices are wired">'
         f'<svg role="img" aria-labelledby="topology-title" viewBox="0 0 {WIDTH} {top}"'
         f' width="{WIDTH}" height="{top}">'
         f'<title id="topology-title">{text(_described(shown))}</title>{heads}{"".join(parts)}'

@@ -6,6 +6,7 @@ not depend on this file: a plan is always recomputed from what devices say.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from edgeform.errors import EdgeformError
 from edgeform_wire.receipt import SignedReceipt
 
 FORMAT = 1
+READ_TIMEOUT_S = 1.0
+"""Writers of this program never keep a reader waiting (WAL); who does is another program."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL);
@@ -65,28 +68,35 @@ class Run:
 class Journal:
     """The journal of one working directory. Threads may share it: each method is one statement or locked.
 
+    Args:
+        may_write: False for looking alone: nothing is made, and an apply under way is not waited for.
+
     Raises:
         JournalUnusable: the file is from a newer edgeform, or not a journal.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, *, may_write: bool = True) -> None:
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_TABLES)
+            if may_write:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._db = _connected(str(path))
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.executescript(_TABLES)
+            else:
+                self._db = _connected(_address_to_read(path), timeout_s=READ_TIMEOUT_S)
             found = self._db.execute("SELECT version FROM format").fetchone()
         except sqlite3.Error as exc:
             raise JournalUnusable(
                 f"{path} cannot be used: {exc}",
-                hint="Move it away; plans are recomputed from the devices, only history is lost.",
+                hint="Locked: another program holds it; try again. Otherwise move it away: plans are\n"
+                "recomputed from the devices, only history is lost.",
             ) from exc
-        if found is None:
+        if found is None and may_write:
             self._db.execute("INSERT INTO format VALUES (?)", (FORMAT,))
-        elif found[0] != FORMAT:
+        elif found is None or found[0] != FORMAT:
             raise JournalUnusable(
-                f"{path} has format {found[0]}, this edgeform writes {FORMAT}",
+                f"{path} has format {found[0] if found else 'none'}, this edgeform writes {FORMAT}",
                 hint="Use the edgeform that wrote it, or move the file away.",
             )
 
@@ -233,3 +243,21 @@ class Journal:
         names = ("run", "plan_digest", "who", "started", "device", "state", "detail", "updated")
         for row in rows:
             yield json.dumps(dict(zip(names, row, strict=True)), sort_keys=True)
+
+
+def _address_to_read(path: Path) -> str:
+    """Where nobody can write, as on a stick that is mounted so, SQLite must not look for files of its own."""
+    left = path.with_name(path.name + "-wal")
+    is_at_rest = not left.exists() or left.stat().st_size == 0
+    is_fixed = is_at_rest and not os.access(path.parent, os.W_OK)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}"
+
+
+def _connected(address: str, timeout_s: float = 5.0) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address,
+        timeout=timeout_s,
+        uri=address.startswith("file:"),
+        isolation_level=None,
+        check_same_thread=False,
+    )

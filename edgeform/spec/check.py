@@ -4,11 +4,14 @@ Everything is reported, nothing is raised.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.artifacts import Model
 from edgeform.domain.hardware import HardwareClass
+from edgeform.domain.names import ModelName
+from edgeform.domain.pipeline import Pipeline, Thermal, companion_models
 from edgeform.domain.site import Device
 from edgeform.spec import codes_site as ef
 from edgeform.spec import fields
@@ -31,20 +34,32 @@ def references(catalog: Catalog, site: Object) -> Iterator[Diagnostic]:
             source = model.place(("spec", "source", "registry"))
             yield catalog.missing("Registry", wanted, source, model.address, among=registries)
     for pipeline in catalog.of("Pipeline"):
-        if not pipeline.is_sound:
-            continue
-        name = fields.text_or(fields.block(pipeline.spec, "infer"), "model", "")
-        if catalog.get("Model", name) is None:
-            source = pipeline.place(("spec", "infer", "model"))
-            yield catalog.missing("Model", name, source, pipeline.address)
-        suite = fields.text(pipeline.spec, "check_suite")
-        if suite is not None and catalog.get("CheckSuite", suite) is None:
-            source = pipeline.place(("spec", "check_suite"))
-            yield catalog.missing("CheckSuite", suite, source, pipeline.address)
+        if pipeline.is_sound:
+            yield from _pipeline_references(catalog, pipeline)
     rollout = fields.text(site.spec, "rollout")
     if rollout is not None and catalog.get("Rollout", rollout) is None:
         source = site.place(("spec", "rollout"))
         yield catalog.missing("Rollout", rollout, source, site.address)
+
+
+def _pipeline_references(catalog: Catalog, pipeline: Object) -> Iterator[Diagnostic]:
+    name = fields.text_or(fields.block(pipeline.spec, "infer"), "model", "")
+    if catalog.get("Model", name) is None:
+        source = pipeline.place(("spec", "infer", "model"))
+        yield catalog.missing("Model", name, source, pipeline.address)
+    thermal = fields.block(fields.block(pipeline.spec, "limits"), "thermal")
+    for path, beside in (
+        (("limits", "thermal", "smaller"), fields.block(thermal, "smaller")),
+        (("shadow",), fields.block(pipeline.spec, "shadow")),
+    ):
+        other = fields.text(beside, "model")
+        if other is not None and catalog.get("Model", other) is None:
+            source = pipeline.place(("spec", *path, "model"))
+            yield catalog.missing("Model", other, source, pipeline.address)
+    suite = fields.text(pipeline.spec, "check_suite")
+    if suite is not None and catalog.get("CheckSuite", suite) is None:
+        source = pipeline.place(("spec", "check_suite"))
+        yield catalog.missing("CheckSuite", suite, source, pipeline.address)
 
 
 def duplicates_in_site(site: Object) -> Iterator[Diagnostic]:
@@ -143,8 +158,8 @@ def variants(
     by_name = {model.name: model for model in models}
     judged: dict[tuple[str, int], bool] = {}
     for device in devices:
-        for pipeline in device.pipelines:
-            model = by_name.get(pipeline.infer.model)
+        for pipeline, name in _models_used(device):
+            model = by_name.get(name)
             if model is None:
                 continue
             key = (model.name, id(device.hardware))
@@ -163,14 +178,57 @@ def variants(
                 )
 
 
+def _models_used(device: Device) -> Iterator[tuple[Pipeline, ModelName]]:
+    for pipeline in device.pipelines:
+        yield pipeline, pipeline.infer.model
+        for _, name in companion_models(pipeline):
+            yield pipeline, name
+
+
+def ladders(devices: Sequence[Device], provenance: Provenance) -> Iterator[Diagnostic]:
+    """Thermal ladders that no temperature climbs in order."""
+    for device in devices:
+        for pipeline in device.pipelines:
+            thermal = pipeline.limits.thermal
+            said = "" if thermal is None else _ladder_problem(thermal)
+            if said:
+                yield ef.LADDER.at(
+                    provenance.place(device.name, ("pipelines", pipeline.name, "limits")),
+                    said,
+                    address=f"devices.{device.name}.pipelines.{pipeline.name}.limits.thermal",
+                )
+
+
+def _ladder_problem(thermal: Thermal) -> str:
+    rungs = [
+        (name, rung.celsius)
+        for name, rung in (
+            ("slow", thermal.slow),
+            ("smaller", thermal.smaller),
+            ("pause", thermal.pause),
+        )
+        if rung is not None
+    ]
+    if not rungs:
+        return "It has no rung: neither slow nor smaller nor pause."
+    for (below, at), (name, begins) in pairwise(rungs):
+        if begins <= at:
+            return f"{name} begins at {begins:g} °C, and {below} at {at:g} °C."
+    return ""
+
+
 def paths(site: Object, site_folder: Path, devices: Sequence[Device]) -> Iterator[Diagnostic]:
     """Folders and files that the site names and that are not there."""
     for number, item in enumerate(fields.blocks(site.spec, "registries")):
-        written = fields.text_or(item, "path", "")
-        if not (site_folder / written).is_dir():
-            source = site.place(("spec", "registries", number, "path"))
-            detail = f"There is no folder {written!r} in the site's folder."
-            yield ef.NO_SUCH_PATH.at(source, detail, address=site.address)
+        for key, what in (("path", "folder"), ("ca_file", "file")):
+            written = fields.text(item, key)
+            if written is None or written.startswith("~"):
+                continue
+            named_path = site_folder / written
+            if not (named_path.is_dir() if what == "folder" else named_path.is_file()):
+                source = site.place(("spec", "registries", number, key))
+                detail = f"There is no {what} {written!r} in the site's folder."
+                yield ef.NO_SUCH_PATH.at(source, detail, address=site.address)
     named = {
         file: device
         for device in reversed(devices)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from edgeform.domain.pipeline import Pipeline, operator_json
-from edgeform.domain.stages.action import MqttPublish, Webhook
+from edgeform.domain.pipeline import RESULTS_ONLY, Pipeline, operator_json
+from edgeform.domain.stages.action import Action, Email, MqttPublish, OpcUaWrite
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import Mqtt, VideoStream
 from edgeform.spec import codes_site as ef
@@ -23,18 +23,45 @@ def problems(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
                 parse(action.when, vocabulary)
             except RuleError as exc:
                 yield ef.BAD_RULE, (*where, "when"), str(exc), ""
-        if isinstance(action, Webhook):
-            named = {"secret": action.secret, "ca": action.ca}
-            yield from _unnamed(pipeline, where, named)
-        elif isinstance(action, MqttPublish):
+        if isinstance(action, MqttPublish):
             yield from _unnamed(pipeline, (*where, "broker"), _secrets(action.broker))
+        else:
+            named = {name: getattr(action, name, None) for name in _SECRETS}
+            yield from _unnamed(pipeline, where, named)
+        wrong = _wrong_proof(action)
+        if wrong:
+            yield ef.NOT_PROVEN, where, wrong, ""
     yield from _of_capture(pipeline)
+    yield from _of_recording(pipeline)
+    yield from _of_serving(pipeline)
+    if pipeline.egress == RESULTS_ONLY and not pipeline.serving.is_local:
+        detail = f"The server at {pipeline.serving.address} gives a model's raw outputs to whoever connects."
+        yield ef.EGRESS_BROKEN, ("serving", "address"), detail, "serving: {address: 127.0.0.1}"
     for number, report in enumerate(pipeline.report):
         broker = getattr(report, "broker", None)
         if isinstance(broker, Broker):
             yield from _unnamed(
                 pipeline, ("report", number, report.kind, "broker"), _secrets(broker)
             )
+
+
+_SECRETS = ("secret", "ca", "certificate", "key", "server_certificate", "password")
+
+
+def _wrong_proof(action: Action) -> str:
+    """Why an action could not prove itself, or would show its password; nothing if all is well."""
+    if isinstance(action, OpcUaWrite):
+        proof = {
+            name: getattr(action, name) for name in ("certificate", "key", "server_certificate")
+        }
+        missing = ", ".join(name for name, value in proof.items() if value is None)
+        if action.security != "none" and missing:
+            return f"Security {action.security} needs {missing}."
+        if action.security == "none" and action.password is not None:
+            return "A password is not sent to a server that nothing proves: security is none."
+    if isinstance(action, Email) and action.security == "none" and action.password is not None:
+        return "A password is not sent in clear: security is none."
+    return ""
 
 
 def _of_capture(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
@@ -51,6 +78,34 @@ def _of_capture(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
     elif isinstance(pipeline.capture, VideoStream):
         named = {"password_secret": pipeline.capture.password_secret}
         yield from _unnamed(pipeline, ("capture", "video_stream"), named)
+
+
+def _of_recording(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    recording = pipeline.recording
+    if recording is None:
+        return
+    if recording.when is not None:
+        try:
+            parse(recording.when, VOCABULARIES[pipeline.postprocess.kind])
+        except RuleError as exc:
+            yield ef.BAD_RULE, ("recording", "when"), str(exc), ""
+    media = edges.media_of(operator_json(pipeline.capture))
+    for name in recording.mask.names:
+        sentence = edges.mask_problem(media, (name,))
+        if sentence:
+            yield ef.MASK_DOES_NOT_FIT, ("recording", "mask", name), f"{sentence}.", ""
+
+
+def _of_serving(pipeline: Pipeline) -> Iterator[tuple[Code, Path, str, str]]:
+    serving = pipeline.serving
+    yield from _unnamed(pipeline, ("serving",), {"token": serving.token})
+    if serving.port and serving.token is None and not edges.is_loopback(serving.address):
+        detail = (
+            f"Anybody who reaches {serving.address}:{serving.port} could run inferences and read"
+            " the metrics."
+        )
+        hint = "serving: {token: NAME}, with NAME in `secrets`; or address: 127.0.0.1"
+        yield ef.OPEN_WITHOUT_TOKEN, ("serving", "address"), detail, hint
 
 
 def _secrets(broker: Broker) -> dict[str, str | None]:

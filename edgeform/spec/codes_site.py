@@ -178,6 +178,15 @@ STAGES_DO_NOT_FIT = Code(
     example="capture: {audio: {rate_hz: 16000}}\npreprocess: [{resize: ...}]      # no picture\n"
     "preprocess: [{log_mel: {}}, {layout: {order: n1tc}}]",
 )
+REGISTRY_LOGIN = Code(
+    code="EF2024",
+    summary="Registry cannot be asked",
+    text="A registry is asked with a user and a password, with a token, or with a key id and a secret key."
+    " Each is whole or absent, and none is ever sent over plain http to another machine.",
+    cause="Half of a login, two logins, or an http address where https belongs.",
+    example="{kind: mlflow, url: https://mlflow.example.com, user: robot,"
+    " password: {secret: env/MLFLOW_PASSWORD}}",
+)
 BAD_RULE = Code(
     code="EF2030",
     summary="Rule cannot be read",
@@ -193,6 +202,22 @@ SECRET_NOT_LISTED = Code(
     " to start.",
     cause="A new broker or webhook, and `secrets` was not extended.",
     example="secrets: []     # add the name of the secret",
+)
+MASK_DOES_NOT_FIT = Code(
+    code="EF2032",
+    summary="Mask does not fit the input",
+    text="`regions` black out parts of pictures, `channels` of series, `text` of text. A mask that cannot"
+    " be laid over what the pipeline captures would cover nothing.",
+    cause="The capture gives something else, or the mask was copied from another pipeline.",
+    example="recording: {mask: {channels: [2]}}     # the capture gives pictures: regions",
+)
+OPEN_WITHOUT_TOKEN = Code(
+    code="EF2033",
+    summary="Server open without a token",
+    text="A server that other machines reach must ask for a token. On its unix socket and on loopback it"
+    " need not.",
+    cause="`serving.address` was opened, and nothing says who may use it.",
+    example="serving: {address: 0.0.0.0, port: 8000, token: oip_token}\nsecrets: [oip_token]",
 )
 VARIANT_ORIGIN = Code(
     code="EF2040",
@@ -211,9 +236,34 @@ RECIPE = Code(
     cause="Steps in the wrong order, another engine than the recipe is for, or no `calibration`.",
     example="recipe: [int8]      # needs\ncalibration: data/my-calibration",
 )
+LADDER = Code(
+    code="EF2034",
+    summary="Thermal ladder cannot be climbed",
+    text="`limits.thermal` has rungs that begin at rising temperatures: slow, then smaller, then pause.",
+    cause="A rung that begins at or below the one before it, or no rung at all.",
+    example="thermal: {slow: {celsius: 80, fps: 5}, pause: {celsius: 75}}     # pause must begin above 80",
+)
+EGRESS_BROKEN = Code(
+    code="EF2035",
+    summary="More than results would leave the device",
+    text="The site has `egress: results_only`: labels, numbers and places may leave a device, nothing of an"
+    " input and no raw output of a model. `edgeform explain egress` lists what leaves.",
+    cause="A server that listens for other machines.",
+    example="serving: {address: 0.0.0.0, port: 8080}     # write 127.0.0.1, or egress: open on the Site",
+)
+NOT_PROVEN = Code(
+    code="EF2036",
+    summary="Nothing proves who is at the other end",
+    text="A password is sent only where encryption proves who takes it, and a signed session needs a"
+    " certificate of each side.",
+    cause="`security: none` beside a password, or certificates that nobody named.",
+    example="email: {host: relay, security: none, password: word}     # write security: starttls",
+)
 ALL = (
     VARIANT_ORIGIN,
     RECIPE,
+    EGRESS_BROKEN,
+    NOT_PROVEN,
     NO_PROVIDER,
     NO_SITE,
     TWO_SITES,
@@ -237,6 +287,10 @@ ALL = (
     UNFIT_AFTER_MERGE,
     WHICH_ROLLOUT,
     STAGES_DO_NOT_FIT,
+    REGISTRY_LOGIN,
     BAD_RULE,
     SECRET_NOT_LISTED,
+    MASK_DOES_NOT_FIT,
+    OPEN_WITHOUT_TOKEN,
+    LADDER,
 )

@@ -1,4 +1,4 @@
-"""Hardware classes, connections and registries out of merged, expanded and proven values."""
+"""Hardware classes and connections out of merged, expanded and proven values."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ from edgeform.domain.hardware import (
     usual_provider,
 )
 from edgeform.domain.names import ClassName
-from edgeform.domain.site import Connect, RegistryRef
+from edgeform.domain.site import Connect
 from edgeform.spec.expand import text_of
 from edgeform.spec.fields import (
     Mapping,
@@ -112,27 +112,20 @@ def connect(spec: Mapping, site_folder: Path) -> Connect:
         host=text_or(spec, "host", ""),
         port=integer_or(spec, "port", 22),
         user=text_or(spec, "user", ""),
-        key_file=_file(spec, "key_file", site_folder),
+        key_file=file(spec, "key_file", site_folder),
         use_agent=boolean_or(spec, "use_agent", default=False),
         become=text_or(spec, "become", "sudo"),
         sudo_password=secret(spec, "sudo_password"),
         host_key=text(spec, "host_key"),
-        known_hosts=_file(spec, "known_hosts", site_folder),
+        known_hosts=file(spec, "known_hosts", site_folder),
         proxy_jump=text(spec, "proxy_jump"),
-        config_file=_file(spec, "config_file", site_folder),
+        config_file=file(spec, "config_file", site_folder),
         connect_timeout_s=number_or(spec, "connect_timeout_s", 10.0),
     )
 
 
-def registry(spec: Mapping, site_folder: Path) -> RegistryRef:
-    return RegistryRef(
-        name=text_or(spec, "name", ""),
-        kind=text_or(spec, "kind", ""),
-        options=(("path", _file(spec, "path", site_folder) or ""),),
-    )
-
-
-def _file(spec: Mapping, key: str, site_folder: Path) -> str | None:
+def file(spec: Mapping, key: str, site_folder: Path) -> str | None:
+    """A file that the site names, found relative to its folder; `~` stays."""
     written = text(spec, key)
     if written is None or written.startswith("~"):
         return written

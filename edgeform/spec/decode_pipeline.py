@@ -5,7 +5,18 @@ from typing import TypeVar, cast
 
 from edgeform.domain.artifacts import Model, Variant, VersionRule
 from edgeform.domain.names import ModelName, PipelineName
-from edgeform.domain.pipeline import Checks, Infer, Limits, Pipeline, Serving
+from edgeform.domain.pipeline import (
+    Checks,
+    Infer,
+    Limits,
+    Pause,
+    Pipeline,
+    Serving,
+    Shadow,
+    Slow,
+    Smaller,
+    Thermal,
+)
 from edgeform.domain.stages.action import Action
 from edgeform.domain.stages.capture import Capture
 from edgeform.domain.stages.postprocess import Postprocess
@@ -27,7 +38,7 @@ from edgeform.spec.fields import (
     texts,
 )
 from edgeform.spec.nodes import Block
-from edgeform.spec.operators import action, capture, postprocess, preprocess, report
+from edgeform.spec.operators import action, capture, postprocess, preprocess, recording, report
 
 T = TypeVar("T")
 
@@ -76,8 +87,10 @@ class PipelineDecoder:
             actions=tuple(self._once(item, _action) for item in blocks(spec, "action")),
             report=tuple(self._once(item, _report) for item in blocks(spec, "report")),
             serving=self._once(block(spec, "serving"), _serving),
+            recording=recording.recording(spec),
             checks=self._once(block(spec, "checks"), _checks),
             limits=self._once(block(spec, "limits"), _limits),
+            shadow=self._once(block(spec, "shadow"), _shadow),
             secrets=texts(spec, "secrets"),
         )
 
@@ -104,12 +117,47 @@ def _checks(spec: Mapping) -> Checks:
 
 
 def _limits(spec: Mapping) -> Limits:
-    return Limits(memory_bytes=size(spec, "memory_bytes"), cpu_percent=integer(spec, "cpu_percent"))
+    return Limits(
+        memory_bytes=size(spec, "memory_bytes"),
+        cpu_percent=integer(spec, "cpu_percent"),
+        thermal=_thermal(block(spec, "thermal")),
+    )
+
+
+def _thermal(spec: Mapping) -> Thermal | None:
+    if not spec:
+        return None
+    slow, smaller, pause = (block(spec, name) for name in ("slow", "smaller", "pause"))
+    default = Thermal()
+    return Thermal(
+        sensor=text(spec, "sensor"),
+        hysteresis_celsius=number_or(spec, "hysteresis_celsius", default.hysteresis_celsius),
+        hold_s=number_or(spec, "hold_s", default.hold_s),
+        slow=Slow(celsius=_celsius(slow), fps=number_or(slow, "fps", 1.0)) if slow else None,
+        smaller=Smaller(celsius=_celsius(smaller), model=_model_name(smaller)) if smaller else None,
+        pause=Pause(celsius=_celsius(pause)) if pause else None,
+    )
+
+
+def _celsius(spec: Mapping) -> float:
+    return number_or(spec, "celsius", 0.0)
+
+
+def _model_name(spec: Mapping) -> ModelName:
+    return ModelName(text_or(spec, "model", ""))
+
+
+def _shadow(spec: Mapping) -> Shadow | None:
+    if not spec:
+        return None
+    return Shadow(model=_model_name(spec), every=integer_or(spec, "every", 20))
 
 
 def _serving(spec: Mapping) -> Serving:
     return Serving(
-        address=text_or(spec, "address", Serving().address), port=integer_or(spec, "port", 0)
+        address=text_or(spec, "address", Serving().address),
+        port=integer_or(spec, "port", 0),
+        token=text(spec, "token"),
     )
 
 

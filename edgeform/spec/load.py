@@ -12,15 +12,19 @@ from edgeform.diagnostics import Diagnostic, has_errors
 from edgeform.domain.bulk import without_gc
 from edgeform.domain.hardware import HardwareClass
 from edgeform.domain.names import SiteName
-from edgeform.domain.site import RegistryRef, Rollout, Site
+from edgeform.domain.pipeline import OPEN
+from edgeform.domain.registries import RegistryRef
+from edgeform.domain.site import Rollout, Site
 from edgeform.errors import SpecInvalid
 from edgeform.spec import (
     check,
     check_builds,
+    check_registries,
     codes_file,
     codes_site,
     decode_device,
     decode_pipeline,
+    decode_registry,
     fields,
     shape,
 )
@@ -113,7 +117,9 @@ def _composed(
     builder = Devices(
         catalog=catalog,
         classes=classes,
-        pipelines=Pipelines(catalog=catalog, provenance=provenance, report=report),
+        pipelines=Pipelines(
+            catalog=catalog, provenance=provenance, report=report, egress=_egress(site)
+        ),
         provenance=provenance,
         report=report,
         site=site,
@@ -129,11 +135,13 @@ def _composed(
         catalog.problems,
         check.references(catalog, site),
         check.duplicates_in_site(site),
+        check_registries.usable(site),
         check.addresses(devices, provenance),
         check.ports(devices, provenance),
         check.providers(devices, provenance),
         check.variants(devices, models, provenance),
         check_builds.builds(catalog, folder),
+        check.ladders(devices, provenance),
         check.paths(site, folder, devices),
     ]
     if not report.errors:
@@ -152,6 +160,7 @@ def _composed(
         models=models,
         registries=_registries(registries, folder),
         rollout=rollout,
+        egress=_egress(site),
     )
     return Loaded(
         site=None if has_errors(diagnostics) else result,
@@ -162,7 +171,7 @@ def _composed(
 
 
 def _registries(items: Iterable[fields.Mapping], folder: Path) -> tuple[RegistryRef, ...]:
-    return tuple(decode_device.registry(item, folder) for item in items)
+    return tuple(decode_registry.registry(item, folder) for item in items)
 
 
 def _read(folder: Path, report: Report) -> tuple[Reading, ...]:
@@ -300,6 +309,10 @@ def _site_values(site: Object) -> dict[str, Scalar]:
         if not isinstance(value, (dict, list)) and value is not None
     }
     return values | {"name": site.name}
+
+
+def _egress(site: Object) -> str:
+    return fields.text_or(site.spec, "egress", OPEN)
 
 
 def _own_classes(catalog: Catalog, classes: Classes) -> tuple[HardwareClass, ...]:

@@ -5,10 +5,10 @@ combination of the values that its references see.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgeform.domain.hardware import HardwareClass
-from edgeform.domain.pipeline import Pipeline
+from edgeform.domain.pipeline import OPEN, Pipeline
 from edgeform.domain.quantities import parse_bytes
 from edgeform.domain.site import SecretRef
 from edgeform.spec import check_stages, fields, shape
@@ -59,6 +59,7 @@ class Pipelines:
     catalog: Catalog
     provenance: Provenance
     report: Report
+    egress: str = OPEN
     _templates: dict[str, _Template | None] = field(default_factory=dict)
 
     def of_device(
@@ -260,7 +261,7 @@ class Pipelines:
             spec = merged([spec, overrides])
         if self.report.errors > errors:
             return None
-        made = template.decoder.pipeline(name, spec)
+        made = replace(template.decoder.pipeline(name, spec), egress=self.egress)
         for code, path, detail, hint in check_stages.problems(made):
             source = place_of(root, ("spec", *path))
             self.report.add(code.at(source, detail, address=address, hint=hint))

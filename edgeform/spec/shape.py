@@ -64,7 +64,9 @@ def problems(
 
 def _discreet(diagnostic: Diagnostic, path: Path) -> Diagnostic:
     """The diagnostic without what stands in the file, where a secret's value may stand by mistake."""
-    if not any(step in ("secrets", "sudo_password") for step in path):
+    line = diagnostic.source.line_text if diagnostic.source is not None else ""
+    has_login = path[-1:] in _ADDRESSES and "@" in line
+    if not has_login and not any(step in _SECRET for step in path):
         return diagnostic
     detail = _QUOTED_VALUE.sub("What stands here", diagnostic.detail)
     if diagnostic.code == ef.WRONG_TYPE.code:
@@ -74,7 +76,17 @@ def _discreet(diagnostic: Diagnostic, path: Path) -> Diagnostic:
     return replace(diagnostic, detail=detail, hint=diagnostic.hint or hint, source=source)
 
 
-_QUOTED_VALUE = re.compile(r"\A(?:'[^']*'|\"[^\"]*\"|\S+)(?= is not a reference)")
+_QUOTED_VALUE = re.compile(r"\A(?:'[^']*'|\"[^\"]*\"|\S+)(?= is not an? (?:reference|http))")
+_SECRET = (
+    "secrets",
+    "sudo_password",
+    "password",
+    "token",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+)
+_ADDRESSES = (("url",), ("endpoint_url",), ("token_url",))
 
 
 def nearest(word: str, among: Iterable[str]) -> str:

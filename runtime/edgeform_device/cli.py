@@ -31,6 +31,8 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "receipts": ("verbs", "receipts"),
     "generations": ("verbs", "generations"),
     "release": ("verbs", "release"),
+    "capture": ("captures", "capture"),
+    "figures": ("watched", "figures"),
     "selftest": ("verbs", "selftest"),
     "version": ("verbs", "version"),
     "bundle": ("bundle_verb", "bundle"),
@@ -47,8 +49,6 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "supervise": ("transaction_verbs", "supervise"),
 }
 """Verb -> (module of this package, function)."""
-
-RESERVED = ("capture",)
 
 DISK_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says of itself; it is no bug of the tool, and the operator can do something about it."""
@@ -126,8 +126,6 @@ def _split(arguments: List[str]) -> Tuple[str, str, str, List[str]]:
 
 
 def _find(verb: str) -> Verb:
-    if verb in RESERVED:
-        raise Usage(f"This tool does not have `{verb}`; the name is reserved.")
     if verb not in VERBS:
         raise Usage(
             f"{verb!r:.60} is no verb of this tool.",

@@ -22,9 +22,10 @@ class RuntimeSilent(DeviceError):
 
 
 class RuntimeRefused(DeviceError):
-    """The runtime answered that it cannot do what it was asked."""
+    """The runtime answered that it cannot do what it was asked; `reason` is its own word for why."""
 
     code = "runtime_refused"
+    reason = ""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,17 @@ class RawTensor:
 
 @dataclass(frozen=True)
 class Inference:
-    """What the runtime computed; `result` is the postprocessed answer of an encoded input."""
+    """What the runtime computed.
+
+    Args:
+        result: the postprocessed answer of an encoded input. result_error: why there is none.
+        inputs: what preprocessing made of an encoded input, where the runtime tells.
+    """
 
     outputs: Tuple[RawTensor, ...]
     result: Any
+    inputs: Tuple[RawTensor, ...] = ()
+    result_error: str = ""
 
 
 class Control:
@@ -92,7 +100,11 @@ class Control:
         if header.get("ok") is not True:
             error = header.get("error")
             detail = error.get("summary", "") if isinstance(error, dict) else repr(error)
-            raise RuntimeRefused("the runtime refused {!r}".format(request.get("op")), str(detail))
+            refused = RuntimeRefused(
+                "the runtime refused {!r}".format(request.get("op")), str(detail)
+            )
+            refused.reason = str(error.get("code", "")) if isinstance(error, dict) else ""
+            raise refused
         return header, content
 
     def peer_pid(self) -> int:
@@ -116,7 +128,11 @@ class Control:
 
     def infer_encoded(self, slot: str, frame: bytes) -> Inference:
         """Run the whole pipeline up to its postprocessing on a file as the camera gives it."""
-        header, content = self.ask({"op": "infer", "slot": slot, "level": "encoded"}, frame)
+        request: Dict[str, Any] = {"op": "infer", "slot": slot, "level": "encoded"}
+        if isinstance(self.state().get("slots"), dict):
+            # A runtime that tells its slots also shows its inputs; one before that knows no such field.
+            request["shows_inputs"] = True
+        header, content = self.ask(request, frame)
         return _inference(header, content)
 
 
@@ -124,22 +140,31 @@ def _inference(header: Dict[str, Any], content: bytes) -> Inference:
     from edgeform_wire import golden  # noqa: PLC0415 - whoever asks how it is infers nothing
 
     try:
-        described = Fields({"outputs": header.get("outputs")}, "answer").each("outputs", _described)
+        fields = Fields({n: header.get(n) or [] for n in ("outputs", "inputs")}, "answer")
         stream = io.BytesIO(content)
-        outputs = []
-        for name, dtype, shape in described:
-            size = golden.DTYPE_BYTES[dtype]
-            for extent in shape:
-                size *= extent
-            raw = stream.read(size)
-            if len(raw) != size:
-                raise WireError(f"output {name!r} is cut off")
-            outputs.append(RawTensor(name, dtype, shape, raw))
+        found = []
+        for which in ("outputs", "inputs"):
+            tensors = []
+            for name, dtype, shape in fields.each(which, _described):
+                size = golden.DTYPE_BYTES[dtype]
+                for extent in shape:
+                    size *= extent
+                raw = stream.read(size)
+                if len(raw) != size:
+                    raise WireError(f"{which} {name!r} is cut off")
+                tensors.append(RawTensor(name, dtype, shape, raw))
+            found.append(tuple(tensors))
         if stream.read(1):
-            raise WireError("bytes behind the last output")
+            raise WireError("bytes behind the last tensor")
     except WireError as exc:
         raise RuntimeSilent("the runtime's answer has not the agreed form", str(exc)) from exc
-    return Inference(tuple(outputs), header.get("result"))
+    error = header.get("result_error")
+    return Inference(
+        outputs=found[0],
+        result=header.get("result"),
+        inputs=found[1],
+        result_error=error[:200] if isinstance(error, str) else "",
+    )
 
 
 def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:

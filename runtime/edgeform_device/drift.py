@@ -44,10 +44,13 @@ def drift(disk: Disk, layout: Layout, level: str) -> Tuple[Drift, ...]:
     """
     if level not in LEVELS:
         raise Usage(f"verify is one of {', '.join(LEVELS)}, not {level!r:.40}.")
-    committed = State(disk, layout).committed()
+    record = State(disk, layout)
+    committed = record.committed()
     if committed is None:
         return ()
     found: List[Drift] = list(_link(disk, layout, committed))
+    if found and record.committed() != committed:
+        return drift(disk, layout, level)  # a transaction ended between the two looks
     content = _manifest(disk, layout, committed, found)
     if content is not None:
         found += _configuration(disk, layout, committed.generation, content)
@@ -58,8 +61,17 @@ def drift(disk: Disk, layout: Layout, level: str) -> Tuple[Drift, ...]:
 def _link(disk: Disk, layout: Layout, committed: Committed) -> Iterator[Drift]:
     expected = layout.generation_target(committed.generation)
     actual = disk.read_link(layout.current) or "absent"
-    if actual != expected:
+    if actual == expected:
+        return
+    if actual != _on_trial(disk, layout):
         yield Drift("link", "current", expected, actual)
+
+
+def _on_trial(disk: Disk, layout: Layout) -> Optional[str]:
+    """Where the link may point, too, as long as a transaction is undecided or being finished."""
+    record = State(disk, layout)
+    txn = record.txn() or record.committing() or record.reverting()
+    return None if txn is None else layout.generation_target(txn.to_generation)
 
 
 def _manifest(

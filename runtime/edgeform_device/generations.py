@@ -6,6 +6,7 @@ from typing import Optional, Tuple
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import Corrupt
 from edgeform_device.layout import Layout
+from edgeform_device.records import Committed
 from edgeform_wire import canonical, digest, generation
 from edgeform_wire.deployment import Deployment
 from edgeform_wire.errors import WireError
@@ -130,3 +131,9 @@ def removed(before: Optional[Generation], after: Optional[Generation]) -> Tuple[
 
 def _secrets(content: Generation, use: PipelineUse) -> Tuple[Tuple[str, str], ...]:
     return tuple(sorted((s.name, s.hmac) for s in content.secrets if s.name in use.secrets))
+
+
+def next_number(disk: Disk, layout: Layout, committed: Optional[Committed]) -> int:
+    """A number that no generation of this device ever had, as far as the disk remembers."""
+    there = numbers(disk, layout)
+    return max((0 if committed is None else committed.generation, *there)) + 1

@@ -1,46 +1,30 @@
-"""Goldens: known inputs whose answers are compared here, outside the runtime that gave them.
+"""Goldens: known inputs whose answers are compared outside the runtime that gave them.
 
-Tolerances: measured deviation from the FP32 reference was at most 1.3e-6 of the range for FP32 across
-three engines, 2.2e-3 for FP16, 2.1e-2 for BF16 and 6.4e-2 for INT8 (x86-64 with AVX512-VNNI,
-2026-11-22); the limits leave a factor above that. docs/reference/checks.md has the table.
+This module reads the goldens and asks; `judge.py` decides.
 """
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from edgeform_device import tensors
+from edgeform_device import judge
 from edgeform_device.control import Control, Inference, RawTensor, RuntimeRefused
+from edgeform_device.judge import LOOSE, TIGHT
 from edgeform_device.subject import FAIL, PASS, Subject, verdict_on
 from edgeform_wire import golden
 from edgeform_wire.errors import WireError
 from edgeform_wire.receipt import CheckResult
 
-LOOSE = {
-    "f32": (1e-4, 80.0),
-    "f16": (1e-2, 40.0),
-    "bf16": (4e-2, 25.0),
-    "int8": (2e-1, 15.0),
-    "int4": (2.5e-1, 12.0),
-}
-"""Against the FP32 reference: (largest deviation over the range, smallest SQNR in dB)."""
-TIGHT = {
-    "f32": (1e-5, 90.0),
-    "f16": (5e-3, 45.0),
-    "bf16": (2e-2, 30.0),
-    "int8": (1e-1, 20.0),
-    "int4": (1e-1, 20.0),
-}
-"""Against the same variant in the same engine, on another CPU."""
+__all__ = ["LOOSE", "TIGHT", "answer_to", "check_goldens", "load_tensor", "read"]
 
-REPEATS = 3
+REPEATS = 5
 
 
 def check_goldens(
     control: Control, subject: Subject
 ) -> Tuple[List[CheckResult], Tuple[golden.Case, ...]]:
+    """The verdicts `golden` and `repeat`, and the cases for whoever measures with them."""
     try:
-        with open(os.path.join(subject.model_tree, golden.INDEX_PATH), "rb") as stream:
-            goldens = golden.decode(stream.read())
+        goldens = read(subject.model_tree)
     except (OSError, WireError) as exc:
         detail = f"no usable goldens in the model artifact: {exc}"
         return [verdict_on(subject, "golden", FAIL, detail)], ()
@@ -48,21 +32,56 @@ def check_goldens(
         detail = f"goldens of unknown precision {goldens.precision!r}"
         return [verdict_on(subject, "golden", FAIL, detail)], ()
     failures: List[str] = []
-    worst = {"max_relative": 0.0, "sqnr_db": 999.0, "top1_asked": 0, "cases": 0}
+    worst: Dict[str, float] = {"max_relative": 0.0, "sqnr_db": 999.0, "top1_asked": 0, "cases": 0}
     for case in goldens.cases:
         try:
+            wanted = demanded(subject.model_tree, case)
+            failures += [f"{case.name}: {f}" for f in _bad_inputs(subject, case)]
             answer = answer_to(control, subject, case)
         except RuntimeRefused as exc:
             failures.append(f"{case.name}: {exc.detail or exc.summary}")
             continue
+        found = judge.judge_case(goldens.precision, wanted, answer)
+        failures += [f"{case.name}: {f}" for f in found.failures]
         worst["cases"] += 1
-        failures += [f"{case.name}: {f}" for f in _judge(subject, goldens, case, answer, worst)]
-    failures += _repeatability(control, subject, goldens)
-    if failures:
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        return [verdict_on(subject, "golden", FAIL, failures[0] + more, dict(worst))], goldens.cases
-    detail = "{} of {} goldens".format(int(worst["cases"]), len(goldens.cases))
-    return [verdict_on(subject, "golden", PASS, detail, dict(worst))], goldens.cases
+        worst["max_relative"] = max(worst["max_relative"], found.max_relative)
+        worst["sqnr_db"] = min(worst["sqnr_db"], found.sqnr_db)
+        worst["top1_asked"] += found.top1_asked
+    results = [_result(subject, failures, goldens, worst)]
+    results += _repeated(control, subject, goldens)
+    return results, goldens.cases
+
+
+def read(tree: str) -> golden.GoldenSet:
+    """The goldens of a model's tree.
+
+    Raises:
+        OSError, WireError: there are none, or not of the agreed form.
+    """
+    with open(os.path.join(tree, golden.INDEX_PATH), "rb") as stream:
+        return golden.decode(stream.read())
+
+
+def demanded(tree: str, case: golden.Case) -> judge.Case:
+    """What a golden demands, its references read.
+
+    Raises:
+        RuntimeRefused: a file is not as long as announced.
+    """
+    return judge.Case(
+        name=case.name,
+        variant=tuple(load_tensor(tree, t) for t in case.variant),
+        fp32=tuple(load_tensor(tree, t) for t in case.fp32),
+        label=case.label if case.level == "encoded" else None,
+    )
+
+
+def declared_precision(tree: str) -> Optional[str]:
+    """The precision that the signed artifact itself says it computes in; None if its goldens say nothing."""
+    try:
+        return read(tree).precision
+    except (OSError, WireError):
+        return None
 
 
 def answer_to(control: Control, subject: Subject, case: golden.Case) -> Inference:
@@ -82,77 +101,30 @@ def load_tensor(tree: str, tensor: golden.Tensor) -> RawTensor:
     return RawTensor(tensor.name, tensor.dtype, tensor.shape, content)
 
 
-def _judge(
-    subject: Subject,
-    goldens: golden.GoldenSet,
-    case: golden.Case,
-    answer: Inference,
-    worst: Dict[str, float],
-) -> List[str]:
-    failures: List[str] = []
-    for references, limits in ((case.variant, TIGHT), (case.fp32, LOOSE)):
-        for reference in references:
-            want = load_tensor(subject.model_tree, reference)
-            failures += _compare(answer, want, limits[goldens.precision], worst)
-    if case.level == "encoded" and case.label is not None:
-        said = _label(answer.result)
-        if said != case.label:
-            failures.append(f"says {said!r}, the reference says {case.label!r}")
-    return failures
+def _bad_inputs(subject: Subject, case: golden.Case) -> Tuple[str, ...]:
+    """Of the tensor level; what an encoded case becomes is in the runtime's answer."""
+    return judge.judge_inputs([load_tensor(subject.model_tree, t) for t in case.inputs])
 
 
-def _label(result: Any) -> Optional[str]:
-    """The best label of a classification result, as the pipeline reports it."""
-    if isinstance(result, dict):
-        classes = result.get("classes")
-        if isinstance(classes, list) and classes and isinstance(classes[0], dict):
-            label = classes[0].get("label")
-            return label if isinstance(label, str) else None
-    return None
+def _result(
+    subject: Subject, failures: List[str], goldens: golden.GoldenSet, worst: Dict[str, float]
+) -> CheckResult:
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        return verdict_on(subject, "golden", FAIL, failures[0] + more, dict(worst))
+    detail = "{} of {} goldens".format(int(worst["cases"]), len(goldens.cases))
+    return verdict_on(subject, "golden", PASS, detail, dict(worst))
 
 
-def _compare(
-    answer: Inference, want: RawTensor, limits: Tuple[float, float], worst: Dict[str, float]
-) -> List[str]:
-    got = next((o for o in answer.outputs if o.name == want.name), None)
-    if got is None:
-        return [f"output {want.name!r} is missing"]
-    if got.shape != want.shape or got.dtype != want.dtype:
-        return [
-            f"output {want.name!r} is {list(got.shape)} {got.dtype}, not {list(want.shape)} {want.dtype}"
-        ]
-    have, reference = tensors.values(got), tensors.values(want)
-    if not tensors.is_finite(have):
-        return [f"output {want.name!r} is not finite"]
-    if tensors.is_constant(have) and not tensors.is_constant(reference):
-        return [f"output {want.name!r} is constant"]
-    most, least_db = limits
-    found = tensors.deviation(have, reference, most)
-    worst["max_relative"] = max(worst["max_relative"], found.max_relative)
-    worst["sqnr_db"] = max(-999.0, min(worst["sqnr_db"], found.sqnr_db))
-    failures = []
-    if found.top1_same is not None:
-        worst["top1_asked"] += 1
-        if not found.top1_same:
-            failures.append(f"output {want.name!r}: the best class is another one")
-    if found.max_relative > most or found.sqnr_db < least_db:
-        failures.append(
-            f"output {want.name!r} deviates by {found.max_relative:.1e} of the range, {found.sqnr_db:.0f} dB"
-            f" (allowed {most:.0e}, {least_db:.0f} dB)"
-        )
-    return failures
-
-
-def _repeatability(control: Control, subject: Subject, goldens: golden.GoldenSet) -> List[str]:
-    """Same input, same answer: what differs by more than the tight tolerance is not a function."""
+def _repeated(control: Control, subject: Subject, goldens: golden.GoldenSet) -> List[CheckResult]:
+    """Same input, same answer: what differs is not a function of its input."""
     case = next((c for c in goldens.cases if c.level == "tensor"), None)
     if case is None:
         return []
-    first = answer_to(control, subject, case)
-    unused = {"max_relative": 0.0, "sqnr_db": 999.0, "top1_asked": 0}
-    for _ in range(REPEATS - 1):
-        again = answer_to(control, subject, case)
-        for output in first.outputs:
-            if _compare(again, output, TIGHT[goldens.precision], dict(unused)):
-                return [f"{case.name}: repeated, output {output.name!r} differs"]
-    return []
+    try:
+        answers = [answer_to(control, subject, case) for _ in range(REPEATS)]
+    except RuntimeRefused:
+        return []  # `golden` has said so
+    is_cpu = subject.effective(control).get("device") == "cpu"
+    verdict, detail, measured = judge.judge_repeat(goldens.precision, answers, is_cpu=is_cpu)
+    return [verdict_on(subject, "repeat", verdict, f"{case.name}: {detail}", measured)]

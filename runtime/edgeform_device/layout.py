@@ -171,6 +171,15 @@ class Layout:
         return self.state("attempt")
 
     @property
+    def boots(self) -> str:
+        return self.state("boots")
+
+    @property
+    def shut_down(self) -> str:
+        """The mark of an orderly shutdown."""
+        return self.state("shut_down")
+
+    @property
     def needs_hands(self) -> str:
         return self.state("needs_hands")
 

@@ -1,23 +1,27 @@
 """The real parts put together: what a verb of this tool works with on a real device."""
 
 import os
+from dataclasses import replace
 from typing import Tuple
 
-from edgeform_device import checks, clock, receipts, signing
+from edgeform_device import captures, checks, clock, receipts, signing
 from edgeform_device.backend import services_of
 from edgeform_device.boottime import BootClock
 from edgeform_device.durable import Disk
+from edgeform_device.found import named
 from edgeform_device.identity import Identity
 from edgeform_device.launch import DetachedLauncher, SystemdLauncher
 from edgeform_device.layout import Layout
 from edgeform_device.locks import FileLocks
+from edgeform_device.models import RuntimeModels
 from edgeform_device.ports import Environment, Launcher, Verdict
 from edgeform_device.preparation import Prepare
 from edgeform_device.selfupdate import ToolSlot
 from edgeform_device.session import Session
-from edgeform_device.subject import Subject
+from edgeform_device.subject import LIVE, Subject
 from edgeform_device.toolfile import running_digest, tool_command
 from edgeform_device.version import BUILT_S, VERSION
+from edgeform_wire.companions import companions
 from edgeform_wire.receipt import GENESIS, CheckResult, Receipt
 
 
@@ -40,6 +44,7 @@ def live_environment(session: Session) -> Environment:
         clock=boot,
         locks=FileLocks(layout),
         services=services_of(session, who),
+        models=RuntimeModels(layout, who.root),
         preparation=Prepare(disk, layout, who),
         checks=RealChecks(layout),
         receipts=ReceiptLog(disk, layout, who, boot),
@@ -56,8 +61,27 @@ class RealChecks:
 
     def run(self, subject: Subject) -> Tuple[CheckResult, ...]:
         free = os.statvfs(self._layout.prefix)
-        measured = Subject(**dict(vars(subject), free_disk_bytes=free.f_bavail * free.f_frsize))
-        return checks.run_checks(measured)
+        measured = replace(subject, free_disk_bytes=free.f_bavail * free.f_frsize)
+        found = checks.run_checks(measured)
+        for slot, digest in companions(subject.use.stages) if subject.slot == LIVE else ():
+            beside = replace(
+                subject,
+                use=replace(subject.use, checks={"golden": subject.use.checks.get("golden", True)}),
+                model_tree=self._layout.tree(digest),
+                slot=slot,
+                generation=None,  # it stays when only the model beside it is swapped
+                previous=None,
+            )
+            found += tuple(named(slot, result) for result in checks.run_checks(beside))
+        if not checks.is_acceptable(found):
+            captures.on_failure(
+                self._layout,
+                subject.use.name,
+                subject.socket_path,
+                "gate_failure",
+                checks.first_failure(found),
+            )
+        return found
 
     def is_acceptable(self, results: Tuple[CheckResult, ...]) -> bool:
         return checks.is_acceptable(results)

@@ -83,7 +83,7 @@ class Folder:
         Raises:
             OSError: read-only, full, gone. Refused: there is something else of that name.
         """
-        *folders, last = self._segments(name)
+        folders, last = self._below_home(name)
         at = os.open(self._top, _FOLDER)
         try:
             for folder in folders:
@@ -108,6 +108,15 @@ class Folder:
             os.fsync(at)
         finally:
             os.close(at)
+
+    def _below_home(self, name: str) -> Tuple[Tuple[str, ...], str]:
+        """Folders and name of what is put here: in a folder of our own, where nothing of ours is yet."""
+        *folders, last = self._segments(name)
+        is_store = os.path.isdir(os.path.join(self._top, "trust"))
+        is_ours = os.path.basename(self._top) == bundle.FOLDER
+        if self._top == self.place and not is_store and not is_ours:
+            folders.insert(0, bundle.FOLDER)
+        return tuple(folders), last
 
     def _open(self, name: str) -> Optional[int]:
         *folders, last = self._segments(name)

@@ -23,6 +23,7 @@ from edgeform_device.version import BUILT_S
 from edgeform_wire import bundle, frames
 from edgeform_wire import deployment as deployments
 from edgeform_wire import digest as digests
+from edgeform_wire import sealed as seals
 from edgeform_wire.errors import WireError
 
 MAX_CONTENTS_BYTES = 4 * 1024 * 1024
@@ -95,6 +96,13 @@ class Offer:
             )
         self._document(digests.PREFIX + target.sha256, path, trusted.MAX_DEPLOYMENT_BYTES)
         self._manifests(digests.PREFIX + target.sha256)
+        secrets = metadata.target(seals.target_path(who.site, who.device))
+        if secrets is not None:
+            self._document(
+                digests.PREFIX + secrets.sha256,
+                seals.target_path(who.site, who.device),
+                seals.MAX_BYTES,
+            )
         floors = State(self._disk, self._layout).floor()
         approved = trusted.approve(self._store, who, metadata, floors)
         trusted.check_order(approved, trusted.seen(self._disk, self._layout))
@@ -106,6 +114,8 @@ class Offer:
         committed = State(self._disk, self._layout).committed()
         wanted = approved.deployment.generation.digest
         if committed is None or committed.digest != wanted:
+            return False
+        if Prepare(self._disk, self._layout, self._who).drivers_differ(approved):
             return False
         tool = approved.tool
         return tool is None or self._disk.exists(self._layout.tool(tool.files[0].digest))

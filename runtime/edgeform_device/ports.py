@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Dict, Optional, Protocol, Tuple
 from edgeform_device.durable import Disk
 from edgeform_device.health import Health
 from edgeform_device.layout import Layout
+from edgeform_device.models import Held
 from edgeform_device.records import Committed
 from edgeform_device.subject import Subject
 from edgeform_wire.artifact import Artifact
@@ -71,6 +72,22 @@ class Preparation(Protocol):
 
     def materialise(self, approved: "Approved") -> None:
         """Build and verify the trees of all artifacts, durably."""
+        ...
+
+    def install_drivers(self, approved: "Approved", transaction: str) -> None:
+        """Install the driver packages that the deployment brings.
+
+        Raises:
+            Refused: not here, or not yet. RolledBack: those before are in place again. NeedsHands: neither.
+        """
+        ...
+
+    def undo_drivers(self) -> str:
+        """Take back driver packages whose installation was cut; a sentence, empty where none was.
+
+        Raises:
+            NeedsHands: it cannot be taken back.
+        """
         ...
 
     def derive(self, generation: Generation) -> Dict[str, str]:
@@ -140,6 +157,38 @@ class Services(Protocol):
         ...
 
     def reboot(self) -> None: ...
+
+
+class Models(Protocol):
+    """The models in the memory of running pipelines. What a process says it holds is a claim."""
+
+    def held(self, name: str, *, is_shadow: bool = False) -> Optional[Held]:
+        """What a running pipeline holds; None when it is not ready or does not say."""
+        ...
+
+    def room_bytes(self, name: str) -> int:
+        """What the running pipeline may still take: free on the device, and below its limit."""
+        ...
+
+    def load(self, name: str, number: int) -> None:
+        """Load that generation's model beside the live one, as `candidate`.
+
+        Raises:
+            DeviceError: it is refused, or nobody answers in time.
+        """
+        ...
+
+    def swap(self, name: str, slot: str, content: str) -> None:
+        """Make what the slot holds live, if it is just this; what was live becomes `previous`.
+
+        Raises:
+            DeviceError: it is not, or nobody answers.
+        """
+        ...
+
+    def free(self, name: str, slot: str) -> bool:
+        """Whether the slot is empty now."""
+        ...
 
 
 class Checks(Protocol):
@@ -216,6 +265,7 @@ class Environment:
     clock: Clock
     locks: Locks
     services: Services
+    models: Models
     preparation: Preparation
     checks: Checks
     receipts: ReceiptSink

@@ -129,12 +129,14 @@ def _secrets(approved: Approved, present: Dict[str, str]) -> Iterator[DeviceErro
         if use.name not in present:
             yield Refused(
                 f"Secret {use.name} has not been delivered to this device.",
-                hint="Deliver it:\n    edgeform apply",
+                hint="Deliver it over SSH, or have it sealed to this device's key, once that is pinned:\n"
+                "    edgeform apply\n    edgeform publish plan.json",
             )
         elif present[use.name] and present[use.name] != use.hmac:
             yield Refused(
                 f"Secret {use.name} on this device is not the one that was planned with.",
-                hint="Deliver it again:\n    edgeform apply",
+                hint="Deliver it again over SSH, or publish again to have it sealed:\n"
+                "    edgeform apply\n    edgeform publish plan.json",
             )
 
 

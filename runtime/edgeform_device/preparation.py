@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from edgeform_device import (
+    debs,
     derive,
     facts,
     gc,
@@ -17,7 +18,9 @@ from edgeform_device import (
     trees,
     trusted,
     tuf,
+    unseal,
 )
+from edgeform_device.boottime import BootClock
 from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import DeviceError, Incomplete
 from edgeform_device.identity import Identity
@@ -26,6 +29,8 @@ from edgeform_device.preflight import Situation
 from edgeform_device.records import Committed, State
 from edgeform_device.store import Store
 from edgeform_device.trusted import Approved
+from edgeform_wire.artifact import Artifact
+from edgeform_wire.driverset import DriverSet
 from edgeform_wire.generation import Generation
 
 
@@ -57,7 +62,7 @@ class Prepare:
         return approved
 
     def preflight(self, approved: Approved, committed: Optional[Committed]) -> None:
-        """Nothing, when the deployment may be tried here now.
+        """Nothing, when the deployment may be tried here now; sealed secrets are opened and kept then.
 
         Raises:
             DeviceError: the weightiest refusal; its detail has the others.
@@ -69,6 +74,7 @@ class Prepare:
             if others:
                 first.detail = f"{first.detail} Also: {others}".strip()
             raise first
+        unseal.open_all(self._disk, self._layout, approved.sealed, approved.deployment.generation)
 
     def refusals(
         self, approved: Approved, committed: Optional[Committed]
@@ -76,13 +82,18 @@ class Prepare:
         """Everything that stands against it."""
         absent = trusted.missing_blobs(self._store, approved)
         missing_bytes = sum(absent.values())
-        return preflight.refusals(
+        present = {s.name: s.planned for s in secrets.listed(self._disk, self._layout)}
+        present.update(unseal.planned(approved.sealed, approved.deployment.generation))
+        waiting: Tuple[DeviceError, ...] = ()
+        if approved.deployment.policy.drivers is not None and self._drivers().awaits_reboot():
+            waiting = (debs.reboot_wanted(),)
+        return waiting + preflight.refusals(
             approved,
             Situation(
                 facts=facts.now(self._who.root, self._layout.prefix),
                 committed=committed,
                 quarantine=self._state.quarantine(),
-                secrets={s.name: s.planned for s in secrets.listed(self._disk, self._layout)},
+                secrets=present,
                 new_bytes=missing_bytes,
                 missing_bytes=missing_bytes,
                 can_sign=signing.find_signer(self._disk, self._layout).kind != signing.UNSIGNED,
@@ -98,6 +109,30 @@ class Prepare:
         trusted.require_blobs(self._store, approved)
         for artifact in approved.artifacts:
             trees.build(self._store, artifact)
+
+    def install_drivers(self, approved: Approved, transaction: str) -> None:
+        """Install the driver packages that the deployment brings, if it brings any.
+
+        Raises:
+            Refused, RolledBack, NeedsHands: as `debs.Drivers.install` says.
+        """
+        wanted = approved.deployment.policy.drivers
+        if wanted is not None:
+            self._drivers().install(_of(approved, wanted), wanted, transaction)
+
+    def undo_drivers(self) -> str:
+        """Take back driver packages whose installation was cut; a sentence, empty where none was."""
+        return self._drivers().undo_cut()
+
+    def drivers_differ(self, approved: Approved) -> bool:
+        """Whether the deployment's driver packages are not all here."""
+        wanted = approved.deployment.policy.drivers
+        if wanted is None:
+            return False
+        return bool(self._drivers().differing(_of(approved, wanted)))
+
+    def _drivers(self) -> "debs.Drivers":
+        return debs.Drivers(self._disk, self._layout, BootClock(self._who.root).boot_id())
 
     def derive(self, generation: Generation) -> Dict[str, str]:
         """Digests of what must be built on this device, by key; built here where it is missing.
@@ -132,6 +167,11 @@ class Prepare:
     def collect(self) -> None:
         """Remove what no kept generation uses."""
         gc.collect(self._disk, self._layout, is_dry_run=False)
+
+
+def _of(approved: Approved, wanted: DriverSet) -> Artifact:
+    """The driver artifact that the policy names; the deployment was refused if it lists none such."""
+    return next(a for a in approved.artifacts if a.digest == wanted.artifact)
 
 
 def plan(disk: Disk, layout: Layout, who: Identity, number: Optional[int]) -> Dict[str, Any]:

@@ -23,9 +23,10 @@ from edgeform_device.offer import Offer
 from edgeform_device.reporting import report
 from edgeform_device.session import Session
 from edgeform_device.trusted import Approved
-from edgeform_device.web import Server
+from edgeform_device.web import AUTHORITY, CLIENT_CERTIFICATE, Server
 
 UNIT = "edgeform-pull"
+PASSED_ON = (AUTHORITY, CLIENT_CERTIFICATE)
 EVERY_S, JITTER_S, SHORTEST_S = 900, 300, 60
 USAGE = "pull URL|DIR [--no-return], or: pull --schedule URL [--every SECONDS] [--jitter SECONDS]"
 
@@ -123,7 +124,7 @@ def schedule(session: Session, where: str, every_s: int, jitter_s: int) -> Dict[
     """
     who = session.identity()
     _medium(where)
-    if "%" in where or not where.isprintable() or any(c in where for c in " \"'\\$"):
+    if not _is_plain(where):
         raise Usage("The URL has characters that a unit file would change.")
     if every_s < SHORTEST_S:
         raise Usage(f"--every {every_s} is too often; {SHORTEST_S} seconds is the least.")
@@ -134,7 +135,11 @@ def schedule(session: Session, where: str, every_s: int, jitter_s: int) -> Dict[
             + where,
         )
     folder = os.path.join(session.root, systemd.PERMANENT_DIR.lstrip("/"))
-    for name, text in units(session.layout, where, every_s, jitter_s).items():
+    given = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+    for name, path in given.items():
+        if not os.path.isabs(path) or not _is_plain(path):
+            raise Usage(f"{name} is no plain absolute path, as a unit file wants it.")
+    for name, text in units(session.layout, where, every_s, jitter_s, given).items():
         session.disk.write_file(os.path.join(folder, name), text.encode())
     if session.root == "/":
         command.run(("systemctl", "daemon-reload"))
@@ -161,14 +166,26 @@ def _remove(disk: Disk, folder: str) -> List[str]:
     return found
 
 
-def units(layout: Layout, where: str, every_s: int, jitter_s: int) -> Dict[str, str]:
-    """The timer and its service, by file name."""
+def _is_plain(text: str) -> bool:
+    """Whether a unit file says it as it is."""
+    return "%" not in text and text.isprintable() and not any(c in text for c in " \"'\\$")
+
+
+def units(
+    layout: Layout, where: str, every_s: int, jitter_s: int, environment: Dict[str, str]
+) -> Dict[str, str]:
+    """The timer and its service, by file name.
+
+    Args:
+        environment: what the service is given, by name: files that the connection needs.
+    """
+    given = "".join(f"Environment={name}={path}\n" for name, path in sorted(environment.items()))
     service = (
         "[Unit]\n"
         "Description=edgeform: fetch what is signed for this device\n"
         "Wants=network-online.target\nAfter=network-online.target\n\n"
         "[Service]\nType=oneshot\n"
-        f"ExecStart={layout.command} pull {where}\n"
+        f"{given}ExecStart={layout.command} pull {where}\n"
         # Nothing new, not reached, or somebody at work: the next time is soon enough. See `errors`.
         "SuccessExitStatus=7 9\n"
         "Nice=5\nIOSchedulingClass=idle\n"

@@ -105,7 +105,7 @@ def faults(lines: List[bytes], public_key: Optional[str]) -> Tuple[Fault, ...]:
     Args:
         public_key: the device's, as PEM; without it signatures are not judged.
     """
-    check = None if public_key is None else _check_with(public_key)
+    check = None if public_key is None else checker(public_key)
     found: List[Fault] = []
     seq, prev = 0, wire.GENESIS
     for number, line in enumerate(lines, 1):
@@ -119,24 +119,28 @@ def faults(lines: List[bytes], public_key: Optional[str]) -> Tuple[Fault, ...]:
             found.append(Fault(number, f"number {receipt.seq} follows {seq}"))
         elif receipt.prev != prev:
             found.append(Fault(number, "it does not follow the line before it"))
-        reason = _signature_fault(signed, check)
+        reason = signature_fault(receipt.signing, signed.signature, receipt.encoded(), check)
         if reason:
             found.append(Fault(number, reason))
         seq, prev = receipt.seq, receipt.chain_digest
     return tuple(found)
 
 
-def _signature_fault(signed: SignedReceipt, check: Optional[Check]) -> str:
-    if signed.receipt.signing == UNSIGNED:
-        return "" if signed.signature is None else "it says unsigned and has a signature"
-    if signed.signature is None:
-        return f"it says signed by {signed.receipt.signing} and has no signature"
-    if check is not None and not check(signed.signature, signed.receipt.encoded()):
+def signature_fault(
+    signing: str, signature: Optional[bytes], message: bytes, check: Optional[Check]
+) -> str:
+    """What is wrong between a signature, what the document says of it, and the key; empty if nothing."""
+    if signing == UNSIGNED:
+        return "" if signature is None else "it says unsigned and has a signature"
+    if signature is None:
+        return f"it says signed by {signing} and has no signature"
+    if check is not None and not check(signature, message):
         return "its signature is not the device's"
     return ""
 
 
-def _check_with(public_key: str) -> Check:
+def checker(public_key: str) -> Check:
+    """What tells the signatures of a device's key, as PEM, from others."""
     from edgeform_device import p256  # noqa: PLC0415 - costs more than all the rest of this module
 
     key = p256.load_public_key(public_key)

@@ -7,7 +7,7 @@ transaction switches. Nothing it finds is guessed: what cannot be read needs a p
 from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
-from edgeform_device import generations, guard, settle
+from edgeform_device import generations, guard, hotswap, settle
 from edgeform_device.durable import TMP
 from edgeform_device.errors import Locked
 from edgeform_device.journal import Journal
@@ -165,6 +165,11 @@ class _Recovery:
         env.services.define(content)
         env.services.stop(tuple(n for n in env.services.known() if n not in names))
         env.services.start(names)
+        # What runs already is believed to be this generation's unless it says otherwise itself.
+        strangers = hotswap.strangers(env, content, committed.generation)
+        env.services.restart(strangers)
+        for name in strangers:
+            self._did(f"started {name} anew, which served something else")
         self._did(f"run {', '.join(names) or 'nothing'} of generation {committed.generation}")
 
     def _did(self, action: str) -> None:

@@ -1,16 +1,21 @@
-"""What a device gives back where no controller can ask: its receipts, its state, its public key.
+"""What a device gives back where no controller can ask: receipts, state, own findings, its public key.
 
 The receipts are the whole chain, so that a gap shows. The state is signed by the device key together with the
-chain's head, so that a chain that was cut short shows too.
+heads of the receipts and of the findings, so that a chain that was cut short shows too.
 """
 
 import base64
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Set, Tuple
 
-from edgeform_device import probe, receipts, signing
+from edgeform_device import driftlog, generations, manifests, probe, receipts, signing
 from edgeform_device import state as states
+from edgeform_device.errors import DeviceError
+from edgeform_device.records import State
 from edgeform_device.session import Session
-from edgeform_wire import bundle, canonical
+from edgeform_device.store import Store
+from edgeform_wire import bundle, canonical, driverset
+from edgeform_wire import finding as findings
+from edgeform_wire.errors import WireError
 from edgeform_wire.receipt import GENESIS, decode_line
 
 MAX_CHAIN_BYTES = 256 * 1024 * 1024
@@ -25,6 +30,8 @@ def report(session: Session) -> Dict[str, bytes]:
     who = session.identity()
     chain, seq, head = _chain(session)
     signer = signing.find_signer(session.disk, session.layout)
+    kept = driftlog.read(session.disk, session.layout)
+    findings_seq, findings_head = findings.head_of(kept)
     state = dict(states.state(session, "sample"), facts=_facts(session), ok=True)
     value = {
         "schema": bundle.RETURN_SCHEMA,
@@ -32,6 +39,8 @@ def report(session: Session) -> Dict[str, bytes]:
         "device": who.device,
         "seq": seq,
         "head": head,
+        "findings_seq": findings_seq,
+        "findings_head": findings_head,
         "state": state,
     }
     signature = signer.sign(canonical.encode(value))
@@ -42,6 +51,9 @@ def report(session: Session) -> Dict[str, bytes]:
     found = {
         bundle.return_name(who.device, "jsonl"): chain,
         bundle.return_name(who.device, "state.json"): canonical.encode(signed),
+        bundle.return_name(who.device, "drift.json"): canonical.encode(
+            {"schema": bundle.FINDINGS_SCHEMA, "kept": [one.to_json() for one in kept]}
+        ),
     }
     key = session.disk.read(session.layout.state(signing.PUBLIC_KEY))
     if key is not None:
@@ -50,7 +62,27 @@ def report(session: Session) -> Dict[str, bytes]:
 
 
 def _facts(session: Session) -> Dict[str, Any]:
-    return probe.probe(probe.checked_questions({}), session.root, session.layout.prefix)
+    """As a controller asks for them; of packages, those that travelled here with the committed generation."""
+    names = sorted(_driver_packages(session))[: probe.MAX_QUESTIONS]
+    questions = probe.checked_questions({"packages": names} if names else {})
+    return probe.probe(questions, session.root, session.layout.prefix)
+
+
+def _driver_packages(session: Session) -> Set[str]:
+    committed = State(session.disk, session.layout).committed()
+    if committed is None:
+        return set()
+    blobs = Store(session.layout, session.disk)
+    found: Set[str] = set()
+    try:
+        content = generations.read(session.disk, session.layout, committed.generation)
+        for ref in content.artifacts:
+            if ref.kind == "driver":
+                artifact = manifests.read_artifact(blobs, ref.digest)
+                found |= {p.name for p in driverset.packages_of(artifact.metadata)}
+    except (DeviceError, WireError):
+        return found  # it is reported as drift; what can be said is said
+    return found
 
 
 def _chain(session: Session) -> Tuple[bytes, int, str]:

@@ -6,9 +6,9 @@ itself, the guard, or recovery at boot. The decided file is removed last, so it 
 
 from typing import Dict, List, Optional, Set, Tuple
 
-from edgeform_device import generations
+from edgeform_device import captures, generations, hotswap
 from edgeform_device.decide import decide_by_rename
-from edgeform_device.errors import Corrupt, DeviceError
+from edgeform_device.errors import Corrupt, DeviceError, NeedsHands
 from edgeform_device.health import Health
 from edgeform_device.journal import Journal, Outcome
 from edgeform_device.ports import Environment, Verdict
@@ -53,6 +53,9 @@ def finish_commit(env: Environment, txn: Txn) -> Outcome:
     raise_floors(state, generations.read(env.disk, env.layout, txn.to_generation))
     env.disk.remove(env.layout.needs_hands)
     outcome = _report(env, txn, journal, ("committed", ""))
+    # Said already: memory that waits for a frame in flight keeps nobody waiting.
+    journal.begin("free")
+    hotswap.free_previous(env, generations.read(env.disk, env.layout, txn.to_generation))
     _clear(env)
     return outcome
 
@@ -67,7 +70,9 @@ def finish_revert(env: Environment, txn: Txn) -> Outcome:
     point_to(env, None if committed is None else committed.generation)
     journal.begin("restore")
     before, failed = _manifests(env, committed, txn)
-    trouble = _restore(env, before, failed)
+    number = 0 if committed is None else committed.generation
+    _remember(env, before, failed, reason)
+    trouble = _restore(env, before, failed, number)
     journal.begin("verify")
     unhealthy = await_healthy(env, before)
     journal.begin("quarantine")
@@ -180,8 +185,16 @@ def _manifests(
     return before, failed
 
 
+def _remember(
+    env: Environment, before: Optional[Generation], failed: Optional[Generation], reason: str
+) -> None:
+    """Have what is about to be stopped keep the frames that it saw, where the spec says so."""
+    for name in () if failed is None else generations.changed(before, failed):
+        captures.on_failure(env.layout, name, env.layout.socket(name), "rollback", reason)
+
+
 def _restore(
-    env: Environment, before: Optional[Generation], failed: Optional[Generation]
+    env: Environment, before: Optional[Generation], failed: Optional[Generation], number: int
 ) -> Tuple[str, ...]:
     """Run the old pipelines again, each attempt for itself; what could not be done."""
     wanted = () if before is None else tuple(sorted(use.name for use in before.pipelines))
@@ -195,7 +208,8 @@ def _restore(
         again = wanted if failed is None else generations.changed(failed, before)
         try:
             env.services.define(before)
-            env.services.restart(again)
+            back = hotswap.give_back(env, failed, before, number)
+            env.services.restart(tuple(n for n in again if n not in back))
             env.services.start(wanted)
         except DeviceError as exc:
             trouble.append(exc.summary)
@@ -270,6 +284,25 @@ def report_tried(
     return outcome
 
 
+def report_drivers_failed(
+    env: Environment, order: Order, digest: str, error: DeviceError
+) -> Outcome:
+    """The receipt of driver packages that did not work; the generation that wants them is held.
+
+    Nothing was switched, and it would try them again for ever.
+    """
+    reason = f"{error.summary} {error.detail}".strip()
+    if digest != NO_DIGEST:
+        Journal(env.disk, env.layout, env.clock, order.transaction).begin("quarantine")
+        hold(env, digest, reason, order.transaction, 0)
+    if isinstance(error, NeedsHands):
+        record = NeedsHandsRecord(order.transaction, reason, env.clock.wall_time())
+        State(env.disk, env.layout).write_needs_hands(record)
+        return report_tried(env, order, ("needs_hands", reason), (0, digest))
+    said = f"{sentence(reason)} Nothing was switched."
+    return report_tried(env, order, ("rolled_back", said), (0, digest))
+
+
 def close_abandoned(env: Environment) -> Optional[Outcome]:
     """Report an order whose process ended before anything was switched; None when there is none.
 
@@ -279,11 +312,19 @@ def close_abandoned(env: Environment) -> Optional[Outcome]:
     if any((state.txn(), state.committing(), state.reverting())):
         return None
     env.services.sweep_shadows()
+    committed = state.committed()
+    if committed is not None:
+        hotswap.free_candidates(env, generations.read(env.disk, env.layout, committed.generation))
     order = state.order()
     if order is None:
         env.disk.remove(env.layout.lease)
         return None
-    return report_unswitched(env, order, ("refused", f"{ENDED_EARLY} Nothing was switched."))
+    try:
+        undone = env.preparation.undo_drivers()
+    except NeedsHands as exc:
+        return report_drivers_failed(env, order, NO_DIGEST, exc)
+    said = f"{ENDED_EARLY} Nothing was switched. {undone}".strip()
+    return report_unswitched(env, order, ("refused", said))
 
 
 def clear_order(env: Environment) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from edgeform_device import backend, drift, generations, receipts, toolfile
+from edgeform_device import backend, boots, drift, generations, receipts, toolfile
 from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError
 from edgeform_device.identity import Identity
@@ -13,6 +13,7 @@ from edgeform_device.version import STATE_FORMATS, VERSION
 from edgeform_wire import canonical
 from edgeform_wire import digest as digests
 from edgeform_wire.errors import WireError
+from edgeform_wire.vitals import vitals, worries
 
 if TYPE_CHECKING:
     from edgeform_device.ports import Services
@@ -55,7 +56,15 @@ def state(session: Session, level: str) -> Dict[str, Any]:
         "trust": _trust(disk, layout),
         "receipts": {"last_seq": 0 if newest is None else newest.seq},
         "needs_hands": "" if hands is None else hands.reason,
+        "vitals": _vitals(session, who),
     }
+
+
+def _vitals(session: Session, who: Identity) -> Dict[str, Any]:
+    """How the machine is, and what of it a person should look at."""
+    counted = boots.read(session.disk, session.layout)
+    found = vitals(who.root, None if counted is None else counted.unclean)
+    return dict(found.to_json(), worries=list(worries(found)))
 
 
 def _health(

@@ -3,11 +3,12 @@
 Each gives a value that says how it went; none of them decides.
 """
 
-from dataclasses import dataclass, field
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional
 
-from edgeform_device import generations
+from edgeform_device import generations, hotswap
+from edgeform_device.found import Found, failures, named
 from edgeform_device.health import Health
+from edgeform_device.models import LIVE
 from edgeform_device.ports import Environment
 from edgeform_device.settle import POLL_S, await_healthy, describe
 from edgeform_device.subject import Subject
@@ -26,23 +27,12 @@ UNKNOWN_RUNTIME_BYTES = 192 * 1024 * 1024
 Interrupted = Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a gate found.
-
-    Args:
-        problem: why it is not passed, for people; empty when it is.
-    """
-
-    results: Tuple[CheckResult, ...] = field(default=())
-    problem: str = ""
-
-
 def shadow_gate(
     env: Environment, before: Optional[Generation], after: Generation, number: int
 ) -> Found:
     """Judge every changed pipeline beside the live one, one at a time. Nothing is switched by it."""
     results: List[CheckResult] = []
+    grown: Dict[str, int] = {}
     for name in generations.changed(before, after):
         use = pipeline(after, name)
         needed = needed_bytes(env, after, use)
@@ -50,11 +40,12 @@ def shadow_gate(
         if available < needed + SHADOW_HEADROOM_BYTES:
             results.append(_skipped(name, needed, available))
             continue
-        found = _judge_shadow(env, use, number)
+        found = _judge_shadow(env, use, number, before)
         results.extend(found.results)
+        grown.update(found.grown_bytes)
         if found.problem:
             return Found(tuple(results), found.problem)
-    return Found(tuple(results))
+    return Found(tuple(results), grown_bytes=grown)
 
 
 def needed_bytes(env: Environment, content: Generation, use: PipelineUse) -> int:
@@ -69,14 +60,33 @@ def needed_bytes(env: Environment, content: Generation, use: PipelineUse) -> int
     return UNKNOWN_RUNTIME_BYTES + 2 * (0 if model is None else model.size_bytes)
 
 
-def switch_services(env: Environment, before: Optional[Generation], after: Generation) -> str:
-    """Run the new generation's pipelines; why they are not all ready, or an empty text."""
+def switch_services(
+    env: Environment, before: Optional[Generation], after: Generation, number: int
+) -> Found:
+    """Run the new generation's pipelines: swapped where the gate has prepared that, else started anew.
+
+    Each `switch` among the results says which it was, and how long nobody answered.
+    """
     env.services.define(after)
     env.services.stop(generations.removed(before, after))
-    env.services.restart(generations.changed(before, after))
+    swapped = hotswap.take_over(env, before, after, number)
+    anew = tuple(n for n in generations.changed(before, after) if n not in swapped)
+    since_s = env.clock.boottime_s()
+    env.services.restart(anew)
     env.services.start(tuple(sorted(use.name for use in after.pipelines)))
     found = await_healthy(env, after, READY_WITHIN_S, failures=FAILED_STARTS)
-    return " ".join(sentence(problem) for problem in found)
+    down_s = round(env.clock.boottime_s() - since_s, 3)
+    ran = set() if before is None else {use.name for use in before.pipelines}
+    results = [_switched(name, how, 0.0) for name, how in sorted(swapped.items())]
+    for name in anew:
+        if name in ran:
+            how = f"it was stopped and started; nobody answered for at most {down_s:.1f} s"
+            results.append(_switched(name, how, down_s))
+    return Found(tuple(results), " ".join(sentence(problem) for problem in found))
+
+
+def _switched(name: str, how: str, down_s: float) -> CheckResult:
+    return CheckResult("switch", name, "pass", how, {"down_s": down_s})
 
 
 def live_checks(
@@ -122,18 +132,16 @@ def soak(env: Environment, content: Generation, soak_s: float, is_interrupted: I
         env.clock.sleep(min(POLL_S, left))
 
 
-def failures(results: Tuple[CheckResult, ...]) -> str:
-    """The failed checks in one sentence for people."""
-    failed = [r for r in results if r.verdict == "fail"] or list(results)
-    said = "; ".join(f"{r.pipeline}: {r.name}: {r.detail}" for r in failed)
-    return f"Checks failed. {said}"
-
-
 def pipeline(content: Generation, name: str) -> PipelineUse:
     return next(use for use in content.pipelines if use.name == name)
 
 
-def _judge_shadow(env: Environment, use: PipelineUse, number: int) -> Found:
+def _judge_shadow(
+    env: Environment, use: PipelineUse, number: int, before: Optional[Generation]
+) -> Found:
+    old = (
+        None if before is None else next((u for u in before.pipelines if u.name == use.name), None)
+    )
     try:
         pid = env.services.start_shadow(number, use)
         problem = _await_shadow(env, use.name)
@@ -145,12 +153,15 @@ def _judge_shadow(env: Environment, use: PipelineUse, number: int) -> Found:
             socket_path=env.layout.socket(use.name, is_shadow=True),
             pid=pid,
             generation=number,
+            previous=hotswap.before_of(env, old, env.models.held(use.name)),
         )
-        results = tuple(_as_shadow(r) for r in env.checks.run(subject))
+        results = tuple(named("shadow", r) for r in env.checks.run(subject))
+        held = env.models.held(use.name, is_shadow=True)
     finally:
         env.services.stop_shadow(use.name)
     if env.checks.is_acceptable(results):
-        return Found(results)
+        grown = 0 if held is None or LIVE not in held.slots else held.slots[LIVE].grown_bytes
+        return Found(results, grown_bytes={use.name: grown})
     return Found(results, f"Shadow gate: {failures(results)}")
 
 
@@ -166,22 +177,12 @@ def _await_shadow(env: Environment, name: str) -> str:
         env.clock.sleep(POLL_S)
 
 
-def _as_shadow(result: CheckResult) -> CheckResult:
-    return CheckResult(
-        name=f"shadow.{result.name}",
-        pipeline=result.pipeline,
-        verdict=result.verdict,
-        detail=result.detail,
-        measured=result.measured,
-    )
-
-
 def _skipped(name: str, needed: int, available: int) -> CheckResult:
     return CheckResult(
         name="shadow",
         pipeline=name,
         verdict="skipped",
-        detail="not enough memory to run it beside the live one; it was judged after the switch",
+        detail="not enough memory to run it beside the live one; it is judged in the service",
         measured={"needed_bytes": needed, "available_bytes": available},
     )
 

@@ -87,9 +87,10 @@ class SystemdServices:
     def start_shadow(self, number: int, use: PipelineUse) -> int:
         unit = shadow_unit(use.name)
         properties = (
-            hardening(self._layout, self._user)
-            + limits(use)
-            + credentials(self._disk, self._layout, use)
+            *hardening(self._layout, self._user),
+            f"ReadWritePaths=-{self._layout.results(use.name)}",
+            *limits(use),
+            *credentials(self._disk, self._layout, use),
         )
         command.run(
             (
@@ -220,6 +221,15 @@ def install_recovery(
     return is_changed
 
 
+def marks_shutdown(layout: Layout, folder: str = PERMANENT_DIR) -> bool:
+    """Whether the recovery unit that is installed leaves the mark; one of an earlier tool does not."""
+    try:
+        with open(os.path.join(folder, RECOVER_UNIT), encoding="utf-8") as stream:
+            return layout.shut_down in stream.read()
+    except OSError:
+        return False
+
+
 def recover_unit(
     layout: Layout, tool: Tuple[str, ...], fallback: Optional[Tuple[str, ...]] = None
 ) -> str:
@@ -237,6 +247,8 @@ def recover_unit(
         "Type=oneshot\n"
         "RemainAfterExit=yes\n"
         f"ExecStart={_recover_command(tool, fallback)}\n"
+        # An orderly shutdown stops this unit; a boot without the mark had none before it.
+        f"ExecStop=/bin/touch {layout.shut_down}\n"
         "TimeoutStartSec=300\n"
         "OOMScoreAdjust=-900\n"
         "\n[Install]\n"

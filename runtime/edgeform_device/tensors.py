@@ -53,6 +53,20 @@ def values(tensor: RawTensor) -> List[float]:
     return [float(v) for v in found]
 
 
+def count(tensor: RawTensor) -> int:
+    """How many elements it has."""
+    found = 1
+    for extent in tensor.shape:
+        found *= extent
+    return found
+
+
+def best(tensor: RawTensor) -> int:
+    """The place of the largest element."""
+    numbers = values(tensor)
+    return max(range(len(numbers)), key=numbers.__getitem__)
+
+
 def is_finite(numbers: Sequence[float]) -> bool:
     return all(math.isfinite(v) for v in numbers)
 

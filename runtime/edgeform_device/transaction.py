@@ -6,13 +6,12 @@ only ways out are `txn.commit` and `txn.revert`; a process that dies leaves the 
 
 import os
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
-from edgeform_device import decide, generations, guard, recovery, settle, steps
-from edgeform_device.durable import Disk
-from edgeform_device.errors import DeviceError, Held, Locked, Refused, Stale
+from edgeform_device import decide, generations, guard, hotswap, recovery, settle, steps
+from edgeform_device.errors import DeviceError, Held, Locked, NeedsHands, Refused, RolledBack, Stale
+from edgeform_device.found import Found
 from edgeform_device.journal import AWAIT_CONFIRM, Journal, Outcome, prune
-from edgeform_device.layout import Layout
 from edgeform_device.ports import TRANSACTION_LOCK, Environment
 from edgeform_device.records import Committed, Lease, Order, State, Txn
 from edgeform_device.wording import sentence
@@ -93,6 +92,7 @@ class _Run:
         self._state = State(env.disk, env.layout)
         self._journal = Journal(env.disk, env.layout, env.clock, order.transaction)
         self._committed = self._state.committed()
+        self._tried = settle.NO_DIGEST
 
     def run(self) -> Outcome:
         self._journal.begin("lease")
@@ -103,6 +103,8 @@ class _Run:
             self._journal.begin("guard")
             guard.arm(self._env, self._order.transaction)
             target = self._prepare()
+        except (RolledBack, NeedsHands) as exc:
+            return settle.report_drivers_failed(self._env, self._order, self._tried, exc)
         except DeviceError as exc:
             return self._refuse(exc, None)
         except OSError as exc:
@@ -113,6 +115,11 @@ class _Run:
             self._journal.begin("shadow")
             found = steps.shadow_gate(self._env, before, target.content, target.number)
             self._journal.note_checks("shadow_end", found.results)
+            if found.problem:
+                return self._fail_shadow(target, found)
+            self._journal.begin("candidate")
+            found = self._candidates(before, target, found.grown_bytes)
+            self._journal.note_checks("candidate_end", found.results)
             if found.problem:
                 return self._fail_shadow(target, found)
             self._journal.begin("txn")
@@ -126,6 +133,14 @@ class _Run:
                 return _Trial(self._env, txn).turn_back(_disk_error(exc).summary)
             return self._refuse(_disk_error(exc), target)
         return _Trial(self._env, txn).switch()
+
+    def _candidates(
+        self, before: Optional[Generation], target: Target, seen_bytes: Dict[str, int]
+    ) -> Found:
+        """Judge what can be swapped in the running pipelines; a reboot ends those in any case."""
+        if target.policy.reboot_required:
+            return Found()
+        return hotswap.gate(self._env, before, target.content, target.number, seen_bytes)
 
     def _take_lease(self) -> None:
         clock = self._env.clock
@@ -156,12 +171,17 @@ class _Run:
         env.preparation.preflight(approved, self._committed)
         self._journal.begin("blobs")
         env.preparation.materialise(approved)
+        if deployment.policy.drivers is not None:
+            # A transaction of its own, which has ended one way or the other when this returns.
+            self._tried = deployment.generation.digest
+            self._journal.begin("drivers")
+            env.preparation.install_drivers(approved, self._order.transaction)
         if approved.tool is not None:
             # A transaction of its own that ends here: this process stays what it is.
             self._journal.begin("tool")
             env.tool.update(approved.tool)
         self._journal.begin("generation")
-        number = next_number(env.disk, env.layout, self._committed)
+        number = generations.next_number(env.disk, env.layout, self._committed)
         generations.write(env.disk, env.layout, number, deployment, self._order.road)
         self._derive(deployment.generation)
         return Target(number, deployment.generation, deployment.number, deployment.policy)
@@ -227,11 +247,13 @@ class _Run:
 
     def _refuse(self, error: DeviceError, target: Optional[Target]) -> Outcome:
         """Nothing was switched: say why, and leave the old generation as it is."""
+        if target is not None:
+            hotswap.free_candidates(self._env, target.content)
         result = "held" if isinstance(error, Held) else "refused"
         reason = " ".join(part for part in (error.summary, error.detail) if part)
         return self._end((result, reason), target)
 
-    def _fail_shadow(self, target: Target, found: steps.Found) -> Outcome:
+    def _fail_shadow(self, target: Target, found: Found) -> Outcome:
         self._journal.begin("quarantine")
         settle.hold(
             self._env,
@@ -300,10 +322,11 @@ class _Trial:
         before = self._before()
         after = generations.read(env.disk, env.layout, self._txn.to_generation)
         self._journal.begin("services")
-        problem = steps.switch_services(env, before, after)
+        found = steps.switch_services(env, before, after, self._txn.to_generation)
+        self._journal.note_checks("services_end", found.results)
         self._raise_if_decided()
-        if problem:
-            return problem
+        if found.problem:
+            return found.problem
         self._journal.begin("checks")
         found = steps.live_checks(env, before, after, self._txn.to_generation)
         self._journal.note_checks("checks_end", found.results)
@@ -382,12 +405,6 @@ def check_floors(state: State, content: Generation) -> None:
                 f"{ref.name}@{ref.version} has epoch {ref.epoch}; the floor here is {floor}.",
                 hint="It was replaced for a reason; publish a newer one.",
             )
-
-
-def next_number(disk: Disk, layout: Layout, committed: Optional[Committed]) -> int:
-    """A number that no generation of this device ever had, as far as the disk remembers."""
-    there = generations.numbers(disk, layout)
-    return max((0 if committed is None else committed.generation, *there)) + 1
 
 
 def _disk_error(error: OSError) -> DeviceError:

@@ -82,12 +82,15 @@ def confirm(session: Session, arguments: List[str]) -> Dict[str, Any]:
 
 def recover(session: Session, arguments: List[str]) -> Dict[str, Any]:
     """Put the state in order and run what is committed; with --dry-run only say what would be done."""
-    from edgeform_device import recovery
+    from edgeform_device import boots, recovery, systemd
     from edgeform_device.live import live_environment
 
     found = options(arguments, {}, ("dry-run",))
     env = live_environment(session)
-    return {"actions": list(recovery.recover(env, is_dry_run=bool(found["dry-run"])).actions)}
+    done = recovery.recover(env, is_dry_run=bool(found["dry-run"]))
+    if not found["dry-run"] and systemd.marks_shutdown(session.layout):
+        boots.count(session.disk, session.layout, env.clock.boot_id())
+    return {"actions": list(done.actions)}
 
 
 def check(session: Session, arguments: List[str]) -> Dict[str, Any]:

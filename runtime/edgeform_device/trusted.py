@@ -19,11 +19,13 @@ from edgeform_device.version import BUILT_S
 from edgeform_wire import canonical
 from edgeform_wire import deployment as deployments
 from edgeform_wire import digest as digests
+from edgeform_wire import sealed as seals
 from edgeform_wire.artifact import Artifact
 from edgeform_wire.deployment import Deployment
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 from edgeform_wire.generation import ArtifactRef, Generation
+from edgeform_wire.sealed import Sealed
 
 MAX_DEPLOYMENT_BYTES = 4 * 1024 * 1024
 SEEN = "deployment"
@@ -45,6 +47,7 @@ class Approved:
         digest: of the deployment document, so that one number cannot mean two things.
         tool: the device tool to update to, where the policy names one.
         freshness: `known`, or `unknown` where no clock vouches for the time.
+        sealed: secrets that came sealed to this device's key, where the site signed such and they are here.
     """
 
     deployment: Deployment
@@ -54,6 +57,7 @@ class Approved:
     versions: Dict[str, int]
     freshness: str
     profile: str
+    sealed: Optional[Sealed] = None
 
     @property
     def all_artifacts(self) -> Tuple[Artifact, ...]:
@@ -110,6 +114,7 @@ def approve(
         versions=trusted.versions(),
         freshness=trusted.freshness,
         profile=trusted.root_profile,
+        sealed=_sealed(store, trusted, who),
     )
 
 
@@ -198,6 +203,34 @@ def _decoded(content: bytes, path: str) -> Deployment:
             detail=f"{path}: {exc}",
             hint="Update the device tool, or publish with a controller of its version.",
         ) from exc
+
+
+def _sealed(store: Store, trusted: tuf.Trusted, who: Identity) -> Optional[Sealed]:
+    """The device's sealed secrets; None where none are signed, or where another road brought the values.
+
+    Raises:
+        NotTrusted: they are another device's, or not of the agreed form.
+    """
+    path = seals.target_path(who.site, who.device)
+    target = trusted.target(path)
+    if target is None or not store.has(digests.PREFIX + target.sha256):
+        return None
+    content = store.read(digests.PREFIX + target.sha256, min(target.length, seals.MAX_BYTES))
+    try:
+        found = seals.decode(content)
+    except WireError as exc:
+        raise NotTrusted(
+            "The signed secrets are not of the form that this tool understands.",
+            detail=f"{path}: {exc}",
+            hint="Update the device tool, or publish with a controller of its version.",
+        ) from exc
+    if (found.site, found.device) != (who.site, who.device):
+        raise NotTrusted(
+            f"The secrets at {path} are for {found.site}/{found.device};"
+            f" this device is {who.site}/{who.device}.",
+            hint="Publish again:\n    edgeform publish plan.json",
+        )
+    return found
 
 
 def _check_own(found: Deployment, who: Identity, number: Optional[int]) -> None:

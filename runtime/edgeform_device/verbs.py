@@ -45,30 +45,40 @@ def drift(session: Session, arguments: List[str]) -> Dict[str, Any]:
     `--keep` writes the findings down for the next visit, which is what a timer on an isolated device does;
     `--kept` looks at nothing and gives back what was written down.
     """
-    from edgeform_device import driftlog, probe
+    from edgeform_device import driftlog, probe, signing
     from edgeform_device import state as states
     from edgeform_device.boottime import BootClock
+    from edgeform_wire.finding import Finding
+    from edgeform_wire.receipt import GENESIS
 
     chosen = options(arguments, {"verify": "sample"}, ("keep", "kept"))
     if chosen["kept"]:
         session.identity()
-        return {"kept": driftlog.read(session.disk, session.layout)}
+        kept = driftlog.read(session.disk, session.layout)
+        return {"kept": [one.to_json() for one in kept]}
+    who = session.identity()
     found = states.state(session, chosen["verify"])
     when = BootClock().wall_time()
-    entry = {
-        "first": when,
-        "last": when,
-        "times": 1,
-        "clock": probe.clock(probe.Root(session.root)),
-        "generation": found["generation"]["committed"],
-        "digest": found["generation"]["digest"],
-        "drift": found["drift"],
-        "health": found["health"],
-        "needs_hands": found["needs_hands"],
-    }
-    answer: Dict[str, Any] = {"found": entry}
+    finding = Finding(
+        site=who.site,
+        device=who.device,
+        seq=1,
+        prev=GENESIS,
+        first=when,
+        last=when,
+        times=1,
+        clock=probe.clock(probe.Root(session.root)),
+        generation=found["generation"]["committed"] or 0,
+        digest=found["generation"]["digest"],
+        drift=tuple(found["drift"]),
+        health=tuple(found["health"]),
+        needs_hands=found["needs_hands"],
+        signing=signing.UNSIGNED,
+    )
+    answer: Dict[str, Any] = {"found": finding.to_json()}
     if chosen["keep"]:
-        answer["kept"] = driftlog.keep(session.disk, session.layout, entry)
+        signer = signing.find_signer(session.disk, session.layout)
+        answer["kept"] = driftlog.keep(session.disk, session.layout, signer, finding)
     return answer
 
 

@@ -28,6 +28,8 @@ ABSENT = (403, 404, 410)
 MAX_URL = 2000
 CLIENT_CERTIFICATE = "EDGEFORM_PULL_CERTIFICATE"
 """A file with the device's client certificate and key, where the server asks for one."""
+AUTHORITY = "EDGEFORM_PULL_CA"
+"""A file with certificates of a site's own authority, believed beside the system's."""
 
 
 class Server:
@@ -191,6 +193,15 @@ def _within(seconds: float) -> Iterator[None]:
 
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
+    authority = os.environ.get(AUTHORITY)
+    if authority:
+        try:
+            context.load_verify_locations(authority)
+        except OSError as exc:  # ssl.SSLError is one
+            raise Refused(
+                f"The authority's certificate cannot be used: {_said(exc)}.",
+                hint=f"{AUTHORITY} names a PEM file with the certificate that signed the server's.",
+            ) from exc
     certificate = os.environ.get(CLIENT_CERTIFICATE)
     if certificate:
         try:

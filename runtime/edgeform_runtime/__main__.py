@@ -17,12 +17,14 @@ def main() -> int:
     parser.add_argument(
         "--shadow", action="store_true", help="capture, act and report nothing; answer the socket"
     )
+    parser.add_argument("--root", default="/", help="where /proc and /sys are")
     given = parser.parse_args()
     arguments = Arguments(
         prefix=os.path.abspath(given.prefix),
         pipeline=given.pipeline,
         socket=given.socket,
         is_shadow=given.shadow,
+        root=given.root,
     )
     return Daemon(arguments, os.environ).run()
 

@@ -10,19 +10,27 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
-from edgeform_runtime import VERSION, model, sockets
+from edgeform_runtime import VERSION, model, sockets, stuck
 from edgeform_runtime.control import ControlServer
+from edgeform_runtime.device_metrics import DeviceMetrics
 from edgeform_runtime.errors import PipelineInvalid, RuntimeFault
 from edgeform_runtime.logs import log
 from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.notify import Notifier
 from edgeform_runtime.operations import Operations, Status, read_pipeline
-from edgeform_runtime.secrets import secrets_of
+from edgeform_runtime.secrets import Secrets, secrets_of
 from edgeform_runtime.slots import LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Place
+from edgeform_runtime.thermal import Governor
+from edgeform_runtime.watcher import Watcher
+from edgeform_runtime.witness import Witness, witness_of
 from edgeform_runtime.workers import Workers
+from edgeform_wire.companions import SHADOW, SMALLER
+from edgeform_wire.pipeline import PipelineFile
+from edgeform_wire.vitals.heat import temperatures
+from edgeform_wire.vitals.tree import Tree
 
 if TYPE_CHECKING:
     from edgeform_runtime.httpd import HttpServer
@@ -34,6 +42,7 @@ DRAIN_EXTRA_S = 3.0
 TICK_S = 1.0
 WARM_RUNS = 2
 HTTP_MODE = 0o660
+MIN_TOKEN_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Arguments:
     pipeline: str
     socket: str
     is_shadow: bool
+    root: str = "/"
+    """Where /proc and /sys are."""
 
 
 class Daemon:
@@ -51,10 +62,12 @@ class Daemon:
         self._arguments = arguments
         self._environ = environ
         self._notifier = Notifier(environ)
+        self._name = ""
         self._slots = Slots()
         self._status = Status()
         self._stop = threading.Event()
         self._workers: Optional[Workers] = None
+        self._witness: Optional[Witness] = None
         self._http: Optional[HttpServer] = None
         self._routes: Optional[Routes] = None
 
@@ -64,6 +77,9 @@ class Daemon:
         try:
             file = read_pipeline(self._arguments.prefix, self._pipeline_path())
             metrics = Metrics(file.name)
+            self._name = file.name
+            for what, count in stuck.counts(self._arguments.prefix, file.name).items():
+                metrics.stuck.add(float(count), what=what)
             operations = Operations(self._arguments.prefix, self._slots, self._status, metrics)
             control = ControlServer(self._arguments.socket, operations.table())
         except RuntimeFault as exc:
@@ -101,42 +117,77 @@ class Daemon:
         live = model.load(prefix, file)
         live.warm(WARM_RUNS)
         self._slots.put(LIVE, live, 0.0)
+        self._load_companions(file, live)
+        root = self._arguments.root
+        governor = Governor(
+            live.stages.thermal, metrics, lambda: temperatures(Tree(root)), self._error
+        )
+        watcher = Watcher(live.stages.shadow, self._slots, metrics)
+        place = Place(
+            prefix=prefix,
+            pipeline=file_name,
+            site=file.site,
+            device=file.device,
+            secrets=secrets,
+            generation=file.generation,
+            model_ref=file.model_ref,
+            generation_digest=file.generation_digest,
+            metrics=metrics,
+            live=self._serving,
+            condition=lambda: _condition(governor, watcher),
+        )
+        self._witness = operations.witness = witness_of(live.stages, place, metrics)
         self._workers = Workers(
+            governor=governor,
+            watcher=watcher,
             stages=live.stages,
-            place=Place(
-                prefix=prefix,
-                pipeline=file_name,
-                site=file.site,
-                device=file.device,
-                secrets=secrets,
-                generation=file.generation,
-                model_ref=file.model_ref,
-                generation_digest=file.generation_digest,
-                metrics=metrics,
-            ),
+            place=place,
             acts=not self._arguments.is_shadow,
             slots=self._slots,
             metrics=metrics,
+            witness=self._witness,
             on_error=self._error,
             on_failed=self._worker_failed,
         )
         if not self._arguments.is_shadow:
-            self._serve_http(live, metrics, self._workers)
+            self._serve_http(live, metrics, self._workers, secrets)
             operations.workers = self._workers
+            self._witness.start()
             self._workers.start()
         metrics.before_render(lambda: self._gauges(metrics))
+        DeviceMetrics(prefix, root).attach(metrics)
         self._status.phase = "ready"
         self._notifier.tell("READY=1", "STATUS=serving " + file.model_ref)
 
-    def _serve_http(self, live: model.LoadedModel, metrics: Metrics, workers: Workers) -> None:
+    def _load_companions(self, file: PipelineFile, live: model.LoadedModel) -> None:
+        """Models beside the live one: loaded now, so that they are judged before a commit."""
+        thermal, shadow = live.stages.thermal, live.stages.shadow
+        wanted = (
+            (SMALLER, None if thermal is None else thermal.smaller),
+            (SHADOW, None if shadow is None else shadow.companion),
+        )
+        for slot, beside in wanted:
+            if beside is not None:
+                loaded = model.companion(self._arguments.prefix, file, beside)
+                loaded.warm(WARM_RUNS)
+                self._slots.put(slot, loaded, 0.0)
+
+    def _serving(self) -> Tuple[int, str, str]:
+        with self._slots.using(LIVE) as live:
+            return live.file.generation, live.file.generation_digest, live.file.model_ref
+
+    def _serve_http(
+        self, live: model.LoadedModel, metrics: Metrics, workers: Workers, secrets: Secrets
+    ) -> None:
         # asyncio costs 50 ms of start-up, which a shadow in the middle of a transaction need not pay.
-        from edgeform_runtime.httpd import HttpServer  # noqa: PLC0415 - see above
+        from edgeform_runtime.httpd import HttpServer, Listening  # noqa: PLC0415 - see above
         from edgeform_runtime.server import Routes  # noqa: PLC0415 - see above
 
-        listening = [sockets.listen(self._http_path(), HTTP_MODE, backlog=64)]
+        listening = [Listening(sockets.listen(self._http_path(), HTTP_MODE, backlog=64))]
         serving = live.stages.serving
         if serving.port:
-            listening.append(_listen_tcp(serving.address, serving.port))
+            token = None if serving.token is None else _token(secrets.value(serving.token))
+            listening.append(Listening(_listen_tcp(serving.address, serving.port), token))
         self._routes = Routes(
             slots=self._slots, status=self._status, metrics=metrics, workers=workers
         )
@@ -155,12 +206,9 @@ class Daemon:
         while not self._stop.wait(tick_s):
             if self._status.phase == "failed":
                 raise PipelineInvalid(self._status.last_error or "a thread failed")
-            stuck = self._workers.stuck_for() if self._workers is not None else 0.0
-            if stuck:
-                # A native call cannot be cancelled; only a new process helps.
-                log("error", "inference_stuck", over_time_s=round(stuck, 1))
-                self._notifier.tell("STATUS=inference is stuck")
-                os._exit(EXIT_STUCK)
+            if self._workers is not None:
+                self._end_if_stuck(stuck.INFERENCE, self._workers.stuck_for())
+                self._end_if_stuck(stuck.CAPTURE, self._workers.capture_stuck_for())
             self._notifier.tell("WATCHDOG=1")
         self._notifier.tell("STOPPING=1", "STATUS=draining")
         self._status.phase = "draining"
@@ -172,6 +220,15 @@ class Daemon:
         else:
             log("info", "stopped", drained=True)
         return EXIT_OK
+
+    def _end_if_stuck(self, what: str, over_time_s: float) -> None:
+        """A native call cannot be cancelled; only a new process helps."""
+        if not over_time_s:
+            return
+        log("error", f"{what}_stuck", over_time_s=round(over_time_s, 1))
+        stuck.note(self._arguments.prefix, self._name, what)
+        self._notifier.tell(f"STATUS={what} is stuck")
+        os._exit(EXIT_STUCK)
 
     def _failed(self, fault: RuntimeFault) -> int:
         """Say why on every channel, and stay a moment so that whoever looks can read it."""
@@ -194,6 +251,8 @@ class Daemon:
             self._routes.close()
         if self._workers is not None and not self._arguments.is_shadow:
             self._workers.stop(2.0)
+        if self._witness is not None:
+            self._witness.close()
         control.close()
 
     def _error(self, sentence: str) -> None:
@@ -210,7 +269,7 @@ class Daemon:
             metrics.depth.set(float(len(self._workers.to_infer)), queue="infer")
             metrics.depth.set(float(len(self._workers.to_act)), queue="act")
         metrics.variant.clear()
-        for slot in (LIVE, PREVIOUS):
+        for slot in (LIVE, PREVIOUS, SMALLER, SHADOW):
             if self._slots.has(slot):
                 with self._slots.using(slot) as found:
                     metrics.variant.set(1.0, **_variant_labels(found, slot))
@@ -226,6 +285,11 @@ class Daemon:
             signal.signal(number, on_signal)
 
 
+def _condition(governor: Governor, watcher: Watcher) -> Dict[str, Any]:
+    found = {"thermal": governor.to_json(), "shadow": watcher.to_json()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:
     effective = found.session.effective()
     return {
@@ -235,6 +299,18 @@ def _variant_labels(found: model.LoadedModel, slot: str) -> Dict[str, str]:
         "provider": effective.provider,
         "precision": effective.precision,
     }
+
+
+def _token(value: bytes) -> bytes:
+    """The token as clients send it; a file that ends with a line break is meant without it.
+
+    Raises:
+        PipelineInvalid: empty, or too short to keep anybody out.
+    """
+    found = value.strip()
+    if len(found) < MIN_TOKEN_BYTES:
+        raise PipelineInvalid(f"the serving token has less than {MIN_TOKEN_BYTES} bytes")
+    return found
 
 
 def _listen_tcp(address: str, port: int) -> socket.socket:

@@ -5,10 +5,12 @@ sizes, connections, bytes in flight and idle time are constants, so that a clien
 """
 
 import asyncio
+import hmac
 import json
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Awaitable, Callable, Dict, List, Optional, Set, Tuple
 from urllib.parse import unquote
 
@@ -29,6 +31,7 @@ _REASONS = {
     200: "OK",
     202: "Accepted",
     400: "Bad Request",
+    401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
@@ -42,6 +45,7 @@ _REASONS = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+_ONCE = ("authorization", "content-length", "host", "transfer-encoding")
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -67,6 +71,14 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True)
+class Listening:
+    """A listening socket; with a token every request on it must bring `Authorization: Bearer TOKEN`."""
+
+    sock: socket.socket
+    token: Optional[bytes] = field(default=None, repr=False)
+
+
 def problem(status: int, text: str) -> Response:
     """An error as the Open Inference Protocol has it: `{"error": text}`."""
     return Response(status=status, body=json.dumps({"error": text}).encode())
@@ -77,7 +89,7 @@ class HttpServer:
 
     def __init__(
         self,
-        listening: List[socket.socket],
+        listening: List[Listening],
         handler: Handler,
         max_body: Callable[[Request], int],
     ) -> None:
@@ -96,16 +108,18 @@ class HttpServer:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout_s)
-        for sock in self._listening:
-            sock.close()
+        for listening in self._listening:
+            listening.sock.close()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         servers = [
             self._loop.run_until_complete(
-                asyncio.start_server(self._connected, sock=sock, limit=_BUFFER_BYTES)
+                asyncio.start_server(
+                    partial(self._connected, one.token), sock=one.sock, limit=_BUFFER_BYTES
+                )
             )
-            for sock in self._listening
+            for one in self._listening
         ]
         try:
             self._loop.run_forever()
@@ -120,14 +134,16 @@ class HttpServer:
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             self._loop.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(
+        self, token: Optional[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._writers.add(writer)
         try:
             if len(self._writers) > MAX_CONNECTIONS:
                 text = f"more than {MAX_CONNECTIONS} connections"
                 _write(writer, problem(503, text), keep_alive=False)
                 return
-            while await self._exchange(reader, writer):
+            while await self._exchange(token, reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             return
@@ -137,12 +153,16 @@ class HttpServer:
             self._writers.discard(writer)
             writer.close()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _exchange(
+        self, token: Optional[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """One request and its answer; whether the connection stays open."""
         head = await self._head(reader, writer)
         taken = 0
         try:
             request = parse_head(head)
+            if token is not None:
+                check_token(request, token)
             length = _length_of(request, self._max_body(request))
             if self._bytes_in_flight + length > MAX_BYTES_IN_FLIGHT:
                 raise RequestError("too many bytes in flight; try again later", 503)
@@ -264,6 +284,18 @@ def parse_head(head: bytes) -> Request:
     return Request(method=method, path=path, headers=headers, keep_alive=keep_alive)
 
 
+def check_token(request: Request, token: bytes) -> None:
+    """Nothing, when the request brings the token.
+
+    Raises:
+        RequestError: it brings none, or another one; nothing says how near that was.
+    """
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    is_right = hmac.compare_digest(given.strip().encode("latin-1"), token)
+    if scheme.lower() != "bearer" or not is_right:
+        raise RequestError("this server asks for a token: Authorization: Bearer TOKEN", 401)
+
+
 def _headers(lines: List[str]) -> Dict[str, str]:
     if len(lines) > MAX_HEADERS:
         raise RequestError(f"more than {MAX_HEADERS} headers", 431)
@@ -273,7 +305,7 @@ def _headers(lines: List[str]) -> Dict[str, str]:
         lowered = name.lower()
         if not colon or not name or not set(name) <= _TOKEN:
             raise RequestError("a header line is malformed")
-        if lowered in headers and lowered in ("content-length", "host", "transfer-encoding"):
+        if lowered in headers and lowered in _ONCE:
             raise RequestError(f"header {lowered} stands there twice")
         headers[lowered] = value.strip()
     return headers
@@ -303,6 +335,8 @@ def _write(writer: asyncio.StreamWriter, response: Response, *, keep_alive: bool
         f"Content-Length: {len(response.body)}",
     ]
     lines += [f"{name}: {value}" for name, value in response.headers]
+    if response.status == 401:
+        lines.append("WWW-Authenticate: Bearer")
     if not keep_alive:
         lines.append("Connection: close")
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + response.body)

@@ -3,10 +3,12 @@
 import os
 import threading
 from bisect import bisect_left
-from typing import Callable, Dict, List, Mapping, Tuple
+from collections import deque
+from typing import Callable, Deque, Dict, List, Mapping, Optional, Tuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+RECENT = 256
 Labels = Tuple[Tuple[str, str], ...]
 
 
@@ -36,6 +38,14 @@ class Counter:
         wanted = set(labels.items())
         with self._lock:
             return sum(v for key, v in self._values.items() if wanted <= set(key))
+
+    def by(self, label: str) -> Dict[str, int]:
+        """The sums by the values of one label."""
+        found: Dict[str, int] = {}
+        for key, value in self.series().items():
+            name = dict(key).get(label, "")
+            found[name] = found.get(name, 0) + int(value)
+        return found
 
     def series(self) -> Dict[Labels, float]:
         with self._lock:
@@ -79,6 +89,32 @@ class Histogram:
         return out
 
 
+class Recent:
+    """The last durations of inference and of whole frames, for those who look at a device now."""
+
+    def __init__(self) -> None:
+        self._infer: Deque[float] = deque(maxlen=RECENT)
+        self._frame: Deque[float] = deque(maxlen=RECENT)
+
+    def add(self, infer_s: float, frame_s: float) -> None:
+        self._infer.append(infer_s)
+        self._frame.append(frame_s)
+
+    def figures(self) -> Dict[str, Optional[float]]:
+        """Milliseconds; None before the first frame."""
+        infer, frame = sorted(self._infer.copy()), sorted(self._frame.copy())
+        return {
+            "infer_p50_ms": _percentile_ms(infer, 0.5),
+            "infer_p95_ms": _percentile_ms(infer, 0.95),
+            "frame_p50_ms": _percentile_ms(frame, 0.5),
+            "frame_p95_ms": _percentile_ms(frame, 0.95),
+        }
+
+
+def _percentile_ms(values: List[float], share: float) -> Optional[float]:
+    return round(values[int(share * (len(values) - 1))] * 1000, 3) if values else None
+
+
 class Metrics:
     """All metrics of one pipeline process; every series carries `pipeline`."""
 
@@ -95,18 +131,52 @@ class Metrics:
         self.lost = Counter("edgeform_capture_lost_total", "Times the source went away, by reason.")
         self.actions = Counter("edgeform_actions_total", "Actions by kind and outcome.")
         self.reports = Counter("edgeform_reports_total", "Reports by kind and outcome.")
-        self.egress = Counter("edgeform_egress_bytes_total", "Payload sent, by kind.")
+        self.egress = Counter(
+            "edgeform_egress_bytes_total", "Payload that left the device, by kind and destination."
+        )
+        self.asks = Counter(
+            "edgeform_asks_total", "Questions through a report's broker, by operation and status."
+        )
         self.spool = Counter("edgeform_spool_bytes", "Reports that wait on disk.", "gauge")
+        self.recorded = Counter(
+            "edgeform_recording_frames_total", "Frames that the recording was told of, by outcome."
+        )
+        self.captures = Counter("edgeform_captures_total", "Captures made, by reason and outcome.")
+        self.psi = Counter(
+            "edgeform_input_psi", "Stability index of recent inputs, by feature.", "gauge"
+        )
+        self.drifted = Counter(
+            "edgeform_input_drifted", "1 while inputs are not as the model was made for.", "gauge"
+        )
         self.http = Counter("edgeform_http_requests_total", "HTTP requests by route and status.")
         self.restarts = Counter("edgeform_thread_restarts_total", "Threads restarted, by thread.")
+        self.stuck = Counter(
+            "edgeform_stuck_total", "Processes ended because something was stuck, by what."
+        )
         self.stages = Histogram("edgeform_stage_seconds", "Time spent per stage.")
         self.variant = Counter("edgeform_variant_info", "The live model variant.", "gauge")
+        self.thermal = Counter(
+            "edgeform_thermal_rung", "Rung of the thermal ladder; 0 is beside it.", "gauge"
+        )
+        self.thermal_sensor = Counter("edgeform_thermal_sensor_up", "1 while it is there.", "gauge")
+        self.thermal_changes = Counter(
+            "edgeform_thermal_changes_total", "Moves on the thermal ladder, by the rung reached."
+        )
+        self.shadow = Counter(
+            "edgeform_shadow_frames_total", "Frames of the model that only watches, by outcome."
+        )
         self.depth = Counter("edgeform_queue_depth", "Items waiting, by queue.", "gauge")
         self.memory = Counter("edgeform_resident_memory_bytes", "Resident memory.", "gauge")
         self.ready = Counter("edgeform_ready", "1 when the live model answers.", "gauge")
+        self.recent = Recent()
         self._gauges: List[Callable[[], None]] = []
+        self._others: Tuple[Counter, ...] = ()
         for total in (self.captured, self.inferred):
             total.add(0.0)
+
+    def extend(self, others: Tuple[Counter, ...]) -> None:
+        """Render these too; they say nothing of a pipeline, but a scrape finds them with it."""
+        self._others += others
 
     def before_render(self, gauge: Callable[[], None]) -> None:
         """Call `gauge` before every rendering, to set values that are read, not counted."""
@@ -116,10 +186,19 @@ class Metrics:
         for gauge in self._gauges:
             gauge()
         lines: List[str] = []
-        for metric in vars(self).values():
+        for metric in (*vars(self).values(), *self._others):
             if isinstance(metric, (Counter, Histogram)):
                 lines += metric.lines(self._common)
         return ("\n".join(lines) + "\n").encode()
+
+    def drift(self) -> Optional[Dict[str, object]]:
+        """The feature of the inputs that moved most, as reports tell it; None without a reference."""
+        series = self.psi.series()
+        if not series:
+            return None
+        key, value = max(series.items(), key=lambda item: item[1])
+        is_shifted = self.drifted.total() > 0
+        return {"feature": dict(key)["feature"], "psi": round(value, 4), "is_shifted": is_shifted}
 
     def frames(self) -> Mapping[str, int]:
         """The four numbers that `state` tells."""

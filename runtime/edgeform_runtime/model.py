@@ -7,22 +7,33 @@ the slot is loaded, never at the first frame.
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
 from edgeform_runtime.arrays import Array
+from edgeform_runtime.drift import reference_in
 from edgeform_runtime.engines import engine_of
 from edgeform_runtime.engines.base import Engine, EngineConfig, Session, TensorSpec
 from edgeform_runtime.engines.quantised import to_integers, to_reals
-from edgeform_runtime.errors import FrameError, InferenceFailed, ModelRefused, PipelineInvalid
+from edgeform_runtime.errors import (
+    FrameError,
+    InferenceFailed,
+    ModelRefused,
+    PipelineInvalid,
+    RuntimeFault,
+)
+from edgeform_runtime.metrics import resident_bytes
 from edgeform_runtime.pipeline import Stages, stages_of
+from edgeform_runtime.pipeline.beside import Companion
 from edgeform_runtime.quota import allowed_threads
 from edgeform_runtime.stages.contract import Postprocessor, Seen
 from edgeform_runtime.stages.postprocessors import postprocessor_of
 from edgeform_runtime.stages.preparation import Preparation, preparation_of
+from edgeform_wire import canonical, digest
 from edgeform_wire.pipeline import PipelineFile
+from edgeform_wire.reference import Reference
 
 AVERAGE_WEIGHT = 0.25
 
@@ -47,7 +58,9 @@ class LoadedModel:
         session: Session,
         postprocessor: Postprocessor,
         preparation: Preparation,
+        reference: Optional[Reference] = None,
     ) -> None:
+        self.reference = reference
         self.preparation = preparation
         self.file = file
         self.stages = stages
@@ -60,10 +73,29 @@ class LoadedModel:
         self._is_single = stages.engine.threads == 1
         self.typical_s = float("inf")
         """Moving average of the engine's wall time."""
+        self.grown_bytes = 0
+        """By how much this process grew when the model was opened and warmed up."""
+        self._content = file.content_digest
 
     @property
     def variant(self) -> str:
         return self.file.model_ref
+
+    def to_json(self) -> Dict[str, Any]:
+        """What a slot holds, as `state` tells it."""
+        return {
+            "generation": self.file.generation,
+            "generation_digest": self.file.generation_digest,
+            "model_ref": self.file.model_ref,
+            "content": self._content,
+            "grown_bytes": self.grown_bytes,
+            "effective": self.session.effective().to_json(),
+        }
+
+    @property
+    def content(self) -> str:
+        """The digest of what the pipeline file says, but for the generation's name."""
+        return self._content
 
     def acquire(self) -> None:
         """Count one more user; called by `Slots.using` only, under its lock."""
@@ -100,10 +132,11 @@ class LoadedModel:
         """The model's input for a file as it comes from the camera, and what it was made of.
 
         Raises:
-            FrameError: the file cannot be decoded.
+            FrameError: the file cannot be decoded, or gives numbers that are none.
         """
         spec = self.session.inputs[0]
         prepared = self.preparation.prepare(content)
+        _check_finite(prepared.tensor)
         return Seen(
             feeds={spec.name: _as_input(prepared.tensor, spec)},
             frame_px=prepared.frame_px,
@@ -116,11 +149,14 @@ class LoadedModel:
 
     def warm(self, runs: int) -> Tuple[float, ...]:
         """Seconds of each of that many runs on zeros."""
+        before = resident_bytes()
         feeds = {
             spec.name: np.zeros([max(1, extent) for extent in spec.shape], spec.dtype)
             for spec in self.session.inputs
         }
-        return tuple(self.infer(feeds).wall_s for _ in range(runs))
+        seconds = tuple(self.infer(feeds).wall_s for _ in range(runs))
+        self.grown_bytes += max(0, resident_bytes() - before)
+        return seconds
 
     def close(self) -> None:
         with self._running:
@@ -136,6 +172,8 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     stages = stages_of(file.stages)
     tree = inside(prefix, file.model_tree, "model_tree")
     engine = engine_of(file.engine)
+    # From here on: the engine's own libraries are there once, however many models are.
+    before = resident_bytes()
     session = engine.open(
         _entry(tree, engine.extensions),
         EngineConfig(
@@ -148,7 +186,23 @@ def load(prefix: str, file: PipelineFile) -> LoadedModel:
     preparation = preparation_of(stages, tree)
     _check_edge(preparation, session)
     postprocessor = postprocessor_of(stages, tree, session.outputs)
-    return LoadedModel(file, stages, engine, session, postprocessor, preparation)
+    reference = reference_in(tree, canonical.digest_of(file.stages.get("preprocess", [])))
+    loaded = LoadedModel(file, stages, engine, session, postprocessor, preparation, reference)
+    loaded.grown_bytes = max(0, resident_bytes() - before)
+    return loaded
+
+
+def companion(prefix: str, file: PipelineFile, beside: Companion) -> LoadedModel:
+    """A model beside the pipeline's own, with the same stages around it.
+
+    Raises:
+        PipelineInvalid, ModelRefused, EngineUnavailable: each says what does not fit.
+    """
+    tree = os.path.join("trees", digest.hex_of(beside.model))
+    try:
+        return load(prefix, replace(file, model_tree=tree, model_ref=beside.model_ref))
+    except RuntimeFault as exc:
+        raise PipelineInvalid(f"{beside.model_ref}: {exc.summary}") from exc
 
 
 def inside(prefix: str, path: str, what: str) -> str:
@@ -193,6 +247,18 @@ def _check_edge(preparation: Preparation, session: Session) -> None:
         raise PipelineInvalid(f"preprocess does not fit the capture: {exc.summary}") from exc
     except InferenceFailed as exc:
         raise PipelineInvalid(f"preprocess does not fit the model: {exc.summary}") from exc
+
+
+def _check_finite(tensor: Array) -> None:
+    """Refuse a frame that a sensor or a file has filled with NaN: an INT8 net would answer plausibly.
+
+    Raises:
+        FrameError: not every number is finite.
+    """
+    if tensor.dtype.kind != "f" or np.isfinite(tensor.sum(dtype=np.float64)):
+        return  # one sum tells, a fifth of the time of looking at each (640 x 640 x 3, 2 vCPU, 2026-11)
+    if not np.isfinite(tensor).all():
+        raise FrameError("the input has numbers that are not finite", "not_finite")
 
 
 def _as_input(tensor: Array, spec: TensorSpec) -> Array:

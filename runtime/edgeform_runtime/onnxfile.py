@@ -42,6 +42,10 @@ class OnnxFile:
     operators: Set[str] = field(default_factory=set)
     weight_types: Set[int] = field(default_factory=set)
     external: Set[str] = field(default_factory=set)
+    external_ends: Dict[str, int] = field(default_factory=dict)
+    """Where the last byte that is wanted of each outside file lies."""
+    external_keys: Set[str] = field(default_factory=set)
+    parameters: int = 0
 
     @property
     def precision(self) -> str:
@@ -223,13 +227,38 @@ def _sparse(message: memoryview, found: OnnxFile, depth: int) -> None:
 
 def _tensor(message: memoryview, found: OnnxFile, depth: int) -> None:
     del depth
+    outside: Dict[str, str] = {}
+    elements = 1
     for number, value in _fields(message):
-        if number == 2 and isinstance(value, int):
+        if number == 1:
+            for extent in [value] if isinstance(value, int) else _packed(value):
+                elements *= extent
+        elif number == 2 and isinstance(value, int):
             found.weight_types.add(value)
         elif number == 13:
             entry = dict(_fields(_message(value)))
-            if _text(entry.get(1, memoryview(b""))) == "location":
-                found.external.add(_text(entry.get(2, memoryview(b""))))
+            key = _text(entry.get(1, memoryview(b"")))
+            outside[key] = _text(entry.get(2, memoryview(b"")))
+    found.parameters += elements
+    found.external_keys.update(outside)
+    if "location" in outside:
+        location = outside["location"]
+        found.external.add(location)
+        end = _number(outside.get("offset", "0")) + _number(outside.get("length", "0"))
+        found.external_ends[location] = max(end, found.external_ends.get(location, 0))
+
+
+def _packed(message: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(message):
+        value, at = _varint(message, at)
+        yield value
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or len(text) > 18:
+        raise _Damaged(f"a place in a file that is no number: {text!r:.40}")
+    return int(text)
 
 
 def _name_of(message: memoryview, wanted: int) -> str:

@@ -1,13 +1,17 @@
-"""What the control socket's operations do: state, load, warm, infer, swap, drain, free."""
+"""What the control socket's operations do: state, load, warm, infer, swap, drain, free, and what
+is kept and counted: dump, features, figures.
+"""
 
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from edgeform_runtime import model as models
 from edgeform_runtime.arrays import DTYPES, Array, from_bytes, size_bytes, to_bytes
 from edgeform_runtime.control import Header, Operation
+from edgeform_runtime.drift import features_of
 from edgeform_runtime.errors import (
     NeedsRestart,
     PipelineInvalid,
@@ -15,12 +19,16 @@ from edgeform_runtime.errors import (
     RuntimeFault,
 )
 from edgeform_runtime.logs import log
-from edgeform_runtime.metrics import Metrics
+from edgeform_runtime.metrics import Metrics, resident_bytes
 from edgeform_runtime.model import Answer, LoadedModel
+from edgeform_runtime.recording.recorder import tensor_digest
 from edgeform_runtime.slots import CANDIDATE, LIVE, PREVIOUS, Slots
 from edgeform_runtime.stages.contract import Seen
+from edgeform_runtime.witness import Witness
 from edgeform_runtime.workers import Workers
+from edgeform_wire import canonical
 from edgeform_wire import pipeline as pipeline_file
+from edgeform_wire.capture import REASONS
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 
@@ -67,6 +75,7 @@ class Operations:
         self._metrics = metrics
         self._changing = threading.Lock()
         self.workers: Optional[Workers] = None
+        self.witness: Optional[Witness] = None
 
     def table(self) -> Mapping[str, Operation]:
         return {
@@ -77,6 +86,9 @@ class Operations:
             "swap": self._swap,
             "drain": self._drain,
             "free": self._free,
+            "dump": self._dump,
+            "features": self._features,
+            "figures": self._figures,
         }
 
     def _state(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
@@ -89,6 +101,9 @@ class Operations:
             "frames": dict(self._metrics.frames()),
             "effective": None,
             "last_error": self._status.last_error,
+            "slots": self._slots.to_json(),
+            "thermal": None if self.workers is None else self.workers.governor.to_json(),
+            "shadow": None if self.workers is None else self.workers.watcher.to_json(),
         }
         if self._slots.has(LIVE):
             with self._slots.using(LIVE) as model:
@@ -107,6 +122,9 @@ class Operations:
             file = read_pipeline(self._prefix, path)
             with self._slots.using(LIVE) as live:
                 _check_swappable(live, file)
+            self._slots.free(
+                CANDIDATE, FREE_S
+            )  # first: there may be room for one more, not for two
             loaded = models.load(self._prefix, file)
             _check_stages(live, loaded)
             self._slots.put(CANDIDATE, loaded, FREE_S)
@@ -114,6 +132,7 @@ class Operations:
         return {
             "slot": CANDIDATE,
             "model_ref": file.model_ref,
+            "content": loaded.content,
             "effective": loaded.session.effective().to_json(),
         }, []
 
@@ -132,24 +151,65 @@ class Operations:
         level = fields.choice("level", ("tensor", "encoded"))
         answer: Header = {}
         with self._slots.using(slot) as model:
+            shown: Mapping[str, Array] = {}
             if level == "tensor":
                 seen = Seen(feeds=tensors_of(fields, body))
                 fields.done()
             else:
+                shows_inputs = fields.boolean("shows_inputs", default=False)
                 fields.done()
                 seen = model.look(body)
+                shown = seen.feeds if shows_inputs else {}
             inferred = self._count(model, seen.feeds)
             if level == "encoded":
                 answer["result"], problem = _result_or_problem(model, inferred, seen)
                 if problem:
                     answer["result_error"] = problem
-        outputs = list(inferred.outputs.items())
-        answer["outputs"] = [
-            {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
-            for name, array in outputs
-        ]
+                if self.witness is not None:
+                    made = answer["result"] or {"problem": problem}
+                    self.witness.answered(model, body, seen, inferred, made)
+        answer["outputs"] = _descriptions(inferred.outputs)
+        if shown:
+            answer["inputs"] = _descriptions(shown)
         answer["wall_s"], answer["cpu_s"] = inferred.wall_s, inferred.cpu_s
-        return answer, [to_bytes(array) for _, array in outputs]
+        arrays = (*inferred.outputs.values(), *shown.values())
+        return answer, [to_bytes(array) for array in arrays]
+
+    def _dump(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
+        """Make a capture file of the frames that are kept; an empty name where the spec wants none."""
+        fields = Fields(header, "dump")
+        reason = fields.choice("reason", REASONS)
+        detail = fields.text("detail", "")
+        _done(fields, body)
+        if self.witness is None or self.witness.recorder is None:
+            raise RequestError("this pipeline records nothing: its spec has no `recording`")
+        return dict(vars(self.witness.recorder.dump(reason, detail))), []
+
+    def _features(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
+        """What drift is told by, of one encoded input: for the reference of a build."""
+        fields = Fields(header, "features")
+        slot = fields.text("slot")
+        fields.done()
+        with self._slots.using(slot) as model:
+            steps = model.file.stages.get("preprocess", [])
+            seen = model.look(body)
+            return {
+                "features": features_of(seen.feeds),
+                "tensor_digest": tensor_digest(seen),
+                "preprocess_digest": canonical.digest_of(steps),
+            }, []
+
+    def _figures(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
+        """What a person who watches wants to see, and what it costs to count anyhow."""
+        _done(Fields(header, "figures"), body)
+        answer, _ = self._state({}, b"")
+        drift = None if self.witness is None else self.witness.drift.latest()
+        answer["monotonic_s"] = round(time.monotonic(), 6)
+        answer["recent"] = self._metrics.recent.figures()
+        answer["drift"] = None if drift is None else drift.to_json()
+        answer["resident_bytes"] = resident_bytes()
+        answer["dropped"] = self._metrics.dropped.by("reason")
+        return answer, []
 
     def _count(self, model: LoadedModel, feeds: Mapping[str, Array]) -> Answer:
         try:
@@ -161,9 +221,11 @@ class Operations:
         return answer
 
     def _swap(self, header: Header, body: bytes) -> Tuple[Header, List[bytes]]:
-        _done(Fields(header, "swap"), body)
+        fields = Fields(header, "swap")
+        slot, content = fields.text("slot", CANDIDATE), fields.text("content", "")
+        _done(fields, body)
         with self._changing:
-            live = self._slots.swap(FREE_S)
+            live = self._slots.swap(slot, content, FREE_S)
         log("info", "swapped", model_ref=live.file.model_ref, generation=live.file.generation)
         return {"model_ref": live.file.model_ref, "generation": live.file.generation}, []
 
@@ -215,6 +277,13 @@ def tensors_of(fields: Fields, body: bytes) -> Dict[str, Array]:
     return found
 
 
+def _descriptions(arrays: Mapping[str, Array]) -> List[Dict[str, Any]]:
+    return [
+        {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+        for name, array in arrays.items()
+    ]
+
+
 def _described(value: Any, what: str) -> Tuple[str, str, Tuple[int, ...]]:
     fields = Fields(value, what)
     found = (
@@ -259,7 +328,19 @@ def _check_swappable(live: LoadedModel, file: pipeline_file.PipelineFile) -> Non
 
 
 def _check_stages(live: LoadedModel, candidate: LoadedModel) -> None:
-    for name in ("capture", "infer", "actions", "reports", "serving", "vocabulary"):
+    parts = (
+        "capture",
+        "infer",
+        "actions",
+        "reports",
+        "serving",
+        "engine",
+        "recording",
+        "vocabulary",
+        "thermal",
+        "shadow",
+    )
+    for name in parts:
         if getattr(live.stages, name) != getattr(candidate.stages, name):
             candidate.close()
             raise NeedsRestart(f"another {name} stage needs a new process")

@@ -1,18 +1,21 @@
 """The live model, the candidate beside it, and the one that was live before: hot swap in steps.
 
 load -> warm -> (goldens, judged by the device tool) -> swap -> drain -> free. A swap is one assignment
-under a lock; requests in flight finish on the model they started with.
+under a lock; requests in flight finish on the model they started with. Until it is freed the model that
+was live before can be swapped back in the same way.
 """
 
 import threading
 from contextlib import contextmanager
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterator
 
 from edgeform_runtime.errors import RequestError
 from edgeform_runtime.model import LoadedModel
+from edgeform_wire.companions import SHADOW, SMALLER
 
 LIVE, CANDIDATE, PREVIOUS = "live", "candidate", "previous"
-NAMES = (LIVE, CANDIDATE, PREVIOUS)
+NAMES = (LIVE, CANDIDATE, PREVIOUS, SMALLER, SHADOW)
+"""The last two are companions: they stay as long as the process, and are never live."""
 
 
 class Slots:
@@ -45,23 +48,35 @@ class Slots:
         with self._lock:
             self._models[slot] = model
 
-    def swap(self, timeout_s: float) -> LoadedModel:
-        """Make the candidate live and give it; the old one stands as `previous` until it is freed.
+    def to_json(self) -> Dict[str, Dict[str, Any]]:
+        """What each filled slot holds."""
+        with self._lock:
+            return {name: model.to_json() for name, model in self._models.items()}
+
+    def swap(self, slot: str, content: str, timeout_s: float) -> LoadedModel:
+        """Make what a slot holds live and give it; what was live stands as `previous` until it is freed.
+
+        Args:
+            slot: `candidate`, or `previous` to go back.
+            content: digest of what must stand there; empty where it does not matter.
 
         Raises:
-            RequestError: there is no candidate.
+            RequestError: the slot is empty, or something else stands there.
         """
+        if slot not in (CANDIDATE, PREVIOUS):
+            raise RequestError(f"slot {slot!r:.40} cannot be made live")
         with self._lock:
-            self._get(CANDIDATE)
-        self.free(PREVIOUS, timeout_s)
+            self._expect(slot, content)
+        if slot == CANDIDATE:
+            self.free(PREVIOUS, timeout_s)
         with self._lock:
-            candidate = self._get(CANDIDATE)
+            wanted = self._expect(slot, content)
+            del self._models[slot]
             before = self._models.get(LIVE)
-            self._models[LIVE] = candidate
-            del self._models[CANDIDATE]
+            self._models[LIVE] = wanted
             if before is not None:
                 self._models[PREVIOUS] = before
-            return candidate
+            return wanted
 
     def free(self, slot: str, timeout_s: float) -> bool:
         """Whether there was something to free; waits for its users to finish.
@@ -84,6 +99,14 @@ class Slots:
         with self._lock:
             model = self._models.get(slot)
         return model is None or model.wait_idle(timeout_s)
+
+    def _expect(self, slot: str, content: str) -> LoadedModel:
+        model = self._get(slot)
+        if content and model.content != content:
+            raise RequestError(
+                f"slot {slot} holds {model.file.model_ref}, which is not what is wanted"
+            )
+        return model
 
     def _get(self, slot: str) -> LoadedModel:
         if slot not in NAMES:

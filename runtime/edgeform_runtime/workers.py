@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable, List, Optional
 
+from edgeform_runtime import thermal
 from edgeform_runtime.errors import FrameError, InferenceFailed, RuntimeFault
 from edgeform_runtime.frames import BoundedQueue, Frame, Inferred
 from edgeform_runtime.logs import log
@@ -23,6 +24,10 @@ from edgeform_runtime.stages.contract import Notices, Place, Reporter, Sink
 from edgeform_runtime.stages.reporters import reporter_of
 from edgeform_runtime.stages.sinks import delivery_of, sink_of
 from edgeform_runtime.stages.sources import is_lazy, is_pushed, source_of
+from edgeform_runtime.thermal import Governor
+from edgeform_runtime.watcher import Watcher
+from edgeform_runtime.witness import Witness
+from edgeform_wire.companions import SMALLER
 
 POLL_S = 0.5
 ACT_QUEUE = 2
@@ -30,6 +35,8 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 STUCK_FACTOR = 3.0
 STUCK_MIN_S = 10.0
+CAPTURE_STUCK_S = 90.0
+"""Longer than the longest pause between two attempts of a source that is gone."""
 LANE_CLOSE_S = 0.5
 
 
@@ -55,11 +62,20 @@ class Workers:
         acts: bool,
         slots: Slots,
         metrics: Metrics,
+        witness: Witness,
         on_error: Callable[[str], None],
         on_failed: Callable[[str], None],
+        governor: Governor,
+        watcher: Watcher,
     ) -> None:
+        place = replace(place, egress=stages.egress)
+        self.governor, self.watcher = governor, watcher
+        self._admitted_s = 0.0
+        self._alive_s: Optional[float] = None
+        self._is_asking = False
         self._stages, self._place = stages, place
         self._slots, self._metrics = slots, metrics
+        self._witness = witness
         self._on_error, self._on_failed = on_error, on_failed
         self._stop_capture = threading.Event()
         self._stopped = threading.Event()
@@ -101,7 +117,13 @@ class Workers:
         bodies = [("infer", self._infer), ("act", self._act)]
         if self._source is not None:
             bodies.insert(0, ("capture", self._capture))
+        for reporter in self._reporters:
+            reporter.start()
         bodies += [("report", self._reporting(reporter)) for reporter in self._reporters]
+        if self._stages.thermal is not None:
+            bodies.append(("thermal", self._govern))
+        if self.watcher.is_wanted:
+            bodies.append(("shadow", self.watcher.run))
         for name, body in bodies:
             thread = threading.Thread(
                 target=self._supervise, args=(name, body), name=name, daemon=True
@@ -142,6 +164,7 @@ class Workers:
         self._stopped.set()
         self.to_infer.close()
         self.to_act.close()
+        self.watcher.stop()
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -151,6 +174,7 @@ class Workers:
         for reporter in self._reporters:
             reporter.write()
             reporter.close(max(LANE_CLOSE_S, deadline - time.monotonic()))
+        self._place.links.close()
 
     def stuck_for(self) -> float:
         """Seconds by which the inference under way is over its time; 0 while all is well."""
@@ -159,6 +183,18 @@ class Workers:
             return 0.0
         allowed = max(STUCK_MIN_S, STUCK_FACTOR * self._stages.infer.timeout_s)
         return max(0.0, time.monotonic() - since - allowed)
+
+    def capture_stuck_for(self) -> float:
+        """Seconds by which a source that was alive is over its time; 0 while all is well."""
+        alive_s = self._alive_s
+        if alive_s is None or not self._is_asking:
+            return 0.0
+        timeout_s = float(getattr(self._stages.capture, "timeout_s", 0.0))
+        allowed = max(CAPTURE_STUCK_S, STUCK_FACTOR * timeout_s)
+        return max(0.0, time.monotonic() - alive_s - allowed)
+
+    def _alive(self) -> None:
+        self._alive_s = time.monotonic()
 
     def _supervise(self, name: str, body: Callable[[], None]) -> None:
         crashes: List[float] = []
@@ -180,11 +216,15 @@ class Workers:
     def _capture(self) -> None:
         if self._source is None:
             return
-        notices = Notices(failed=self._capture_failed, lost=self._lost, found=self._found)
+        notices = Notices(
+            failed=self._capture_failed, lost=self._lost, found=self._found, alive=self._alive
+        )
         frames = self._source.frames(notices)
         try:
             while self._has_room():
+                self._is_asking = True
                 frame = next(frames, None)
+                self._is_asking, self._alive_s = False, None
                 if frame is None:
                     return
                 self._metrics.captured.add()
@@ -222,6 +262,11 @@ class Workers:
                 if self.to_infer.is_closed:
                     return
                 continue
+            reason = self._held_back()
+            if reason:
+                self._metrics.dropped.add(reason=reason)
+                frame.finish("dropped")
+                continue
             self._busy_since = time.monotonic()
             try:
                 self._one(frame)
@@ -230,6 +275,27 @@ class Workers:
                 raise
             finally:
                 self._busy_since = None
+
+    def _held_back(self) -> str:
+        """Why the next frame is left out because of heat; empty when it is not.
+
+        Where no frame may be lost (`wait`), this waits instead, and the queue holds up the source.
+        """
+        while not self._stop_capture.is_set():
+            fps, now = self.governor.fps, time.monotonic()
+            left_s = 0.0 if fps is None else self._admitted_s + 1.0 / fps - now
+            if not self.governor.is_paused and left_s <= 0:
+                self._admitted_s = now
+                return ""
+            if not self.waits_when_full:
+                break
+            self._stopped.wait(min(POLL_S, left_s) if left_s > 0 else POLL_S)
+        return "thermal_pause" if self.governor.is_paused else "thermal_slow"
+
+    def _govern(self) -> None:
+        while not self._stopped.is_set():
+            self.governor.look(time.monotonic())
+            self._stopped.wait(thermal.EVERY_S)
 
     def _one(self, frame: Frame) -> None:
         try:
@@ -242,6 +308,7 @@ class Workers:
             frame.finish("failed")
             return
         self._metrics.inferred.add()
+        self.watcher.offer(frame, inferred.result)
         self._busy_since = None  # waiting for a slow action is not being stuck
         self.to_act.put(inferred)
 
@@ -249,7 +316,7 @@ class Workers:
         observe = self._metrics.stages.observe
         started = time.monotonic()
         observe(started - frame.captured, stage="queue")
-        with self._slots.using(LIVE) as model:
+        with self._slots.using(SMALLER if self.governor.uses_smaller else LIVE) as model:
             seen = model.look(frame.content)
             preprocessed = time.monotonic()
             observe(preprocessed - started, stage="preprocess")
@@ -265,7 +332,9 @@ class Workers:
                 raise
             self._metrics.requests.add(variant=variant, source="capture", outcome="ok")
             generation = model.file.generation
-        ended = time.monotonic()
+            ended = time.monotonic()
+            self._witness.saw(model, frame, seen, answer, result)
+        self._metrics.recent.add(answer.wall_s, ended - frame.captured)
         observe(max(0.0, ended - preprocessed - answer.wall_s), stage="postprocess")
         seconds = {
             "queue": started - frame.captured,

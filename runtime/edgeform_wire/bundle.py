@@ -4,7 +4,8 @@
     edgeform/trust/metadata/*.json       the signed metadata, with every root from the first
     edgeform/sha256/ab/cdef...           blobs; a long one as cdef....000, .001 and so on
     edgeform/edgeform-device.pyz         the device tool, for a machine that has none
-    edgeform/return/device-<name>.*      what devices report: receipts, state, public key
+    edgeform/sbom/<kind>-<name>-*.json   what is in each artifact, for people and their tools
+    edgeform/return/device-<name>.*      what devices report: receipts, state, findings, public key
 
 Lower-case names, no links, no modes, no file of 4 GiB: it must survive FAT and exFAT. Only the signed
 metadata is ever believed; `bundle.json` says what is missing or damaged, and for whom the stick is.
@@ -20,12 +21,14 @@ from edgeform_wire.fields import Fields, schema_of
 
 SCHEMA = "edgeform.bundle/1"
 RETURN_SCHEMA = "edgeform.return/1"
+FINDINGS_SCHEMA = "edgeform.findings/1"
 FOLDER = "edgeform"
 CONTENTS = "bundle.json"
 METADATA = "trust/metadata"
 TARGETS = "trust/targets"
 TOOL = "edgeform-device.pyz"
 RETURN = "return"
+SBOM = "sbom"
 PART_BYTES = 1024 * 1024 * 1024
 """FAT ends at 4 GiB; a quarter of that also suits what copies files with 32-bit lengths."""
 MAX_CONTENTS_BYTES = 64 * 1024 * 1024
@@ -121,8 +124,13 @@ def part_name(name: str, number: int) -> str:
     return f"{name}.{number:03d}"
 
 
+def sbom_name(listed: artifact.Artifact) -> str:
+    """Where an artifact's list of parts is; the digits tell versions apart, and names that differ in case."""
+    return f"{SBOM}/{listed.kind}-{listed.name}-{digests.hex_of(listed.digest)[:12]}.cdx.json"
+
+
 def return_name(device: str, kind: str) -> str:
-    """`jsonl`, `state.json` or `key.pem` of a device. The prefix keeps a device called `aux` writable."""
+    """`jsonl`, `state.json`, `drift.json` or `key.pem`; the prefix keeps a device called `aux` writable."""
     return f"{RETURN}/device-{artifact.check_segment(device, 'device')}.{kind}"
 
 

@@ -7,7 +7,8 @@ pull carry the same bytes; the device's own transaction decides.
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
-from edgeform_wire import artifact, canonical, generation
+from edgeform_wire import artifact, canonical, driverset, generation
+from edgeform_wire.driverset import DriverSet
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields, schema_of
 
@@ -39,6 +40,7 @@ class Policy:
         require_clock: refuse to install without a trusted clock.
         unsigned_receipts: whether a device that cannot sign may still commit.
         tool: digest of a device tool artifact to update to, in a transaction of its own.
+        drivers: .deb files to install before, in a transaction of their own.
     """
 
     confirm: str = "local"
@@ -50,9 +52,12 @@ class Policy:
     require_clock: bool = False
     unsigned_receipts: bool = True
     tool: Optional[str] = None
+    drivers: Optional[DriverSet] = None
 
     def to_json(self) -> Dict[str, Any]:
-        return dict(vars(self))
+        value = {k: v for k, v in vars(self).items() if k != "drivers"}
+        value.update(driverset.optional(self.drivers))
+        return value
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,11 @@ def decode(document: bytes) -> Deployment:
     )
     fields.done()
     inner = found.generation
+    drivers = found.policy.drivers
+    if drivers is not None and inner.artifact(drivers.artifact) is None:
+        raise WireError(
+            f"policy.drivers names {drivers.artifact}, which the generation does not list"
+        )
     if (inner.site, inner.device) != (found.site, found.device):
         raise WireError(
             f"deployment for {found.site}/{found.device}"
@@ -145,6 +155,11 @@ def _policy(value: Dict[str, Any]) -> Policy:
         require_clock=fields.boolean("require_clock"),
         unsigned_receipts=fields.boolean("unsigned_receipts"),
         tool=fields.optional_digest("tool"),
+        drivers=_drivers(fields.object("drivers", default={})),
     )
     fields.done()
     return found
+
+
+def _drivers(value: Dict[str, Any]) -> Optional[DriverSet]:
+    return driverset.driver_set(value) if value else None

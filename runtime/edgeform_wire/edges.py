@@ -3,6 +3,7 @@
 Both sides ask here, so that `validate` refuses what the runtime would refuse, in the same words.
 """
 
+import ipaddress
 from typing import Mapping, Sequence, Tuple
 
 PICTURE, AUDIO, SERIES, TEXT = "picture", "audio", "series", "text"
@@ -38,6 +39,27 @@ def media_of(capture: Mapping[str, object]) -> str:
     """What a capture stage (`kind` and its fields) gives: picture, audio, series or text."""
     kind = str(capture.get("kind"))
     return _CAPTURES.get(kind) or str(capture.get("payload", _PAYLOADS.get(kind, PICTURE)))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this very machine can reach a server there; a name is not looked up."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def mask_problem(media: str, masks: Sequence[str]) -> str:
+    """Why a mask (regions, channels, text) cannot be laid over such input; empty if all can."""
+    for name in masks:
+        wanted = _MASKS[name]
+        if media != wanted:
+            return f"mask.{name} is for {_MASKED[wanted]}, and the capture gives {media}"
+    return ""
+
+
+_MASKS = {"regions": PICTURE, "channels": SERIES, "text": TEXT}
+_MASKED = {PICTURE: "pictures", SERIES: "series", TEXT: "text"}
 
 
 def problem(

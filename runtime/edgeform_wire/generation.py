@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from edgeform_wire import artifact, canonical
+from edgeform_wire.companions import companions
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields, schema_of
 
@@ -118,7 +119,8 @@ def from_json(value: Any) -> Generation:
     fields.done()
     known = {a.digest for a in found.artifacts}
     for pipeline in found.pipelines:
-        for used in (pipeline.runtime, pipeline.model):
+        beside = (digest for _, digest in companions(pipeline.stages))
+        for used in (pipeline.runtime, pipeline.model, *beside):
             if used not in known:
                 raise WireError(
                     f"pipeline {pipeline.name!r} uses {used}, which the generation does not list"

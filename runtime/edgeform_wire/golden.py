@@ -7,7 +7,7 @@ compared loosely). Files stand in the model artifact under `golden/`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from edgeform_wire import artifact, canonical
 from edgeform_wire.errors import WireError
@@ -60,7 +60,7 @@ class Case:
         level: `tensor` or `encoded`.
         inputs: tensors (level tensor). frame: path of the encoded input (level encoded).
         variant, fp32: reference outputs; at least one is present.
-        label: the right answer for people and for the accuracy check, may be absent.
+        label: the right answer in one line, as `answer_line` writes it; may be absent.
     """
 
     name: str
@@ -81,6 +81,44 @@ class Case:
             "fp32": [t.to_json() for t in self.fp32],
             "label": self.label,
         }
+
+
+def answer_line(result: Any) -> Optional[str]:
+    """What a pipeline's result says, in one line that publisher and judge write alike; None for no result.
+
+    classify: the best label. detect: the labels of all boxes, sorted, as "disc, disc, plate". ner: types
+    and texts in their order, as "MACHINE press 4; PART valve". anomaly: `anomaly` or `normal`.
+    threshold: `over` or `within`. Where nothing was found: `nothing`.
+    """
+    if not isinstance(result, dict):
+        return None
+    kind = result.get("kind")
+    if kind == "classify":
+        found = [_text(entry, "label") for entry in _entries(result, "classes")]
+        return found[0] if found else "nothing"
+    if kind == "detect":
+        return (
+            ", ".join(sorted(_text(e, "label") for e in _entries(result, "detections")))
+            or "nothing"
+        )
+    if kind == "ner":
+        said = [_text(e, "label") + " " + _text(e, "text") for e in _entries(result, "entities")]
+        return "; ".join(said) or "nothing"
+    if kind == "anomaly":
+        return "anomaly" if result.get("is_anomaly") is True else "normal"
+    if kind == "threshold":
+        return "over" if result.get("is_over") is True else "within"
+    return None
+
+
+def _entries(result: Dict[str, Any], name: str) -> List[Dict[str, Any]]:
+    found = result.get(name)
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+
+
+def _text(entry: Dict[str, Any], name: str) -> str:
+    found = entry.get(name)
+    return found if isinstance(found, str) else "?"
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,14 @@ class PipelineFile:
     def encoded(self) -> bytes:
         return canonical.encode(self.to_json())
 
+    @property
+    def content_digest(self) -> str:
+        """What runs, whichever generation it is of: equal for a pipeline that a new generation left alone."""
+        value = self.to_json()
+        for name in ("generation", "generation_digest"):
+            del value[name]
+        return canonical.digest_of(value)
+
 
 def decode(document: bytes) -> PipelineFile:
     """The pipeline of a file's bytes.

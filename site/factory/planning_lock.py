@@ -1,9 +1,11 @@
-"""Writes the factory's edgeform.lock: digests of files that only stand for models and closures.
+"""Writes the factory's edgeform.lock: real models where there are any, and digests that only stand for the
+rest.
 
     python site/factory/planning_lock.py
 
-`edgeform lock` cannot write it: most of the engines have no builder yet, and the model files here are no
-models. The lock lets the whole site be planned; nothing of it can be applied, for the bytes are in no store.
+`edgeform lock` cannot write it: what only a vendor's compiler makes (the variants of `ppe`) is a line of
+text here, and closures for every class would take gigabytes. The lock lets the whole site be planned;
+nothing of it can be applied, for the bytes are in no store.
 """
 
 import sys
@@ -11,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeform.build.model import model_artifact
 from edgeform.build.tree import files_of
 from edgeform.domain.artifacts import Lock
 from edgeform.lock.lockfile import FILE_NAME, write
@@ -25,11 +28,27 @@ LEFT_OUT = ("tensorrt", "3.8")
 """JetPack 5: nobody has said yet how its closure would be made, so a plan must refuse it by name."""
 
 
+NO_MODELS = ("ppe",)
+"""Models whose files only stand for some; of all others the lock names the artifact that is installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placeholders:
-    """A builder that builds nothing: it names what a real one would have to make."""
+    """A builder that builds no closure, and names what a real one would have to make of `NO_MODELS`."""
 
     def model(self, request: ModelRequest) -> Artifact:
+        if request.model.name not in NO_MODELS:
+            return model_artifact(
+                request.folder,
+                request.model.name,
+                request.version,
+                request.variant.name,
+                engine=request.variant.engine,
+                precision=request.variant.precision,
+                accelerators=tuple(request.variant.accelerators),
+                entry=request.entry,
+                epoch=request.model.epoch,
+            )
         return Artifact(
             kind="model",
             name=request.model.name,
@@ -49,11 +68,18 @@ class Placeholders:
             kind="runtime",
             name=request.engine,
             version=f"{version}+{MARK}",
-            variant=f"{request.arch}-glibc{request.glibc}-py{request.python}",
+            variant="+".join(
+                (f"{request.arch}-glibc{request.glibc}-py{request.python}", *request.extras)
+            ),
             epoch=0,
             requires=Requires(arch=request.arch, glibc=request.glibc, python=request.python),
             files=(),
-            metadata={"engine": request.engine, "engine_version": version, "planning_only": True},
+            metadata={
+                "engine": request.engine,
+                "engine_version": version,
+                "planning_only": True,
+                **({"extras": list(request.extras)} if request.extras else {}),
+            },
         )
 
 

@@ -1,14 +1,19 @@
 """A site without a network: planned and signed here, carried on a stick, and home again, on a systemd device."""
 
+import io
 import json
+import re
+import secrets
+import tarfile
 
 import pytest
+from support.private_system import a_deb
 from support.site import PREFIX, SCENES
 
 from edgeform.lab.device import Bind, DeviceOptions
 from edgeform_wire import bundle
 
-pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.device, pytest.mark.timeout(1200)]
 
 MEDIA = "/media/stick"
 
@@ -28,15 +33,15 @@ def far(site_with, tmp_path):
     return site, stick
 
 
-def made(site, stick, *, wanted=0):
+def made(site, stick, *, name="far", wanted=0, **environment):
     """Plan, publish, write: what happens at home."""
     plan = str(site.folder / "plan.json")
-    planned = site.plan("-l", "far", "--out", plan)
+    planned = site.plan("-l", name, "--out", plan, **environment)
     assert planned.exit_code == wanted, planned.text
-    published = site.edgeform("publish", plan, "--site", str(site.folder))
+    published = site.edgeform("publish", plan, "--site", str(site.folder), **environment)
     assert published.exit_code == 0, published.text
     done = site.edgeform(
-        "bundle", "create", "--site", str(site.folder), "-l", "far", "--to", str(stick)
+        "bundle", "create", "--site", str(site.folder), "-l", name, "--to", str(stick)
     )
     assert done.exit_code == 0, done.text
     proven = site.edgeform("bundle", "verify", str(stick), "--site", str(site.folder))
@@ -50,6 +55,132 @@ def home(site, stick, *more):
     return done
 
 
+def install(site, created):
+    """The first install: a person, a paper, a stick; what the device said."""
+    fingerprint = next(
+        line.split()[1] for line in created.out.splitlines() if line.strip().startswith("root ")
+    )
+    site.on("far", "cp", f"{MEDIA}/edgeform/{bundle.TOOL}", "/run/tool.pyz")
+    first = ("python3", "-I", "/run/tool.pyz", "--prefix", PREFIX, "bundle", MEDIA)
+    words = (*first, "--first-install", "lab/far", "--fingerprint", fingerprint)
+    done = json.loads(site.on("far", "sh", "-c", '"$@" || true', "sh", *words, timeout_s=240))
+    assert (done.get("outcome"), done.get("returned")) == ("committed", "written"), done
+    return done
+
+
+def carried(site, name, stick):
+    """A folder with what is on the stick, on a device that has nothing to plug it into."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(stick, arcname=".")
+    unpack = f"rm -rf {MEDIA}; mkdir -p {MEDIA}; tar -x -C {MEDIA}"
+    site.on(name, "sh", "-c", unpack, stdin=packed.getvalue())
+
+
+def brought_back(site, name, stick):
+    done = site.lab.host_view(name) / MEDIA.lstrip("/") / "edgeform" / bundle.RETURN
+    there = stick / "edgeform" / bundle.RETURN
+    there.mkdir(parents=True, exist_ok=True)
+    for file in done.iterdir():
+        (there / file.name).write_bytes(file.read_bytes())
+
+
+def test_a_device_whose_network_is_down_is_updated_from_a_folder_and_home_knows_it(site, tmp_path):
+    """The short one, for every run; the long ones below begin with a virgin device."""
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    site.want("one", "better", connect={"mode": "offline"})
+    site.on("one", "sh", "-c", "for d in /sys/class/net/*; do ip link set ${d##*/} down; done")
+    try:
+        carried(site, "one", stick)
+        assert site.tool("one", "bundle", MEDIA, "--report")["returned"] == "written"
+        brought_back(site, "one", stick)
+        home(site, stick)
+        made(site, stick, name="one")
+        before = site.seen("one")
+        carried(site, "one", stick)
+        done = site.tool("one", "bundle", MEDIA)
+        assert (done.get("outcome"), done.get("returned")) == ("committed", "written"), done
+        site.assert_serving("one", generation=before.current + 1)
+        brought_back(site, "one", stick)
+        came = home(site, stick)
+        assert "committed\tusb" in came.out, came.text
+        known = site.plan("-l", "one", "--detailed-exitcode")
+        assert known.exit_code == 0, known.text
+    finally:
+        site.lab.reboot("one")
+
+
+@pytest.mark.slow
+def test_secrets_drivers_and_findings_travel_by_stick_and_what_fails_is_turned_back(far, tmp_path):
+    site, stick = far
+    done = install(site, made(site, stick))
+    home(site, stick, "--accept-key", f"far={done['enrolled']['code']}")
+
+    canaries = {name: f"canary-{secrets.token_hex(12)}" for name in ("A_CANARY", "B_CANARY")}
+    references = {"from-env": "env/A_CANARY", "from-file": "env/B_CANARY"}
+    with_drivers(site, a_deb(tmp_path, "edgeform-test-driver", "1.0"), version="1.0")
+    site.want("far", "secretive", connect={"mode": "offline"}, secrets=references)
+    made(site, stick, **canaries)
+    content = b"".join(p.read_bytes() for p in stick.rglob("*") if p.is_file())
+    assert not [c for c in canaries.values() if c.encode() in content]
+    proven = site.edgeform("bundle", "verify", str(stick), "--site", str(site.folder))
+    assert "2 secrets, sealed to key" in proven.out, proven.text
+    done = site.tool("far", "bundle", MEDIA)
+    assert (done.get("outcome"), done.get("returned")) == ("committed", "written"), done
+    site.assert_serving("far", generation=2)
+    kept = {s["name"] for s in site.tool("far", "secret", "list")["secrets"]}
+    assert kept == set(references)
+    assert version_of_driver(site) == "1.0 hold"
+
+    home(site, stick)
+    assert site.plan("-l", "far", "--detailed-exitcode", **canaries).exit_code == 0
+    with_drivers(
+        site, a_deb(tmp_path, "edgeform-test-driver", "2.0"), version="2.0", verify=["false"]
+    )
+    made(site, stick, **canaries)
+    bad = site.tool("far", "bundle", MEDIA)
+    assert bad["error"]["code"] == "rolled_back", bad
+    assert "The driver packages did not work here" in bad["error"]["detail"], bad
+    assert version_of_driver(site).split()[0] == "1.0"
+    site.assert_serving("far", generation=2)
+    assert site.tool("far", "bundle", MEDIA)["error"]["code"] == "held"
+
+    tree = next(site.file("far", "trees").glob("*/labels.txt")).parent.name
+    labels = f"{PREFIX}/trees/{tree}/labels.txt"
+    site.on("far", "sh", "-c", f"chattr -i {labels} 2>/dev/null; echo x >> {labels}")
+    assert site.tool("far", "drift", "--keep", "--verify", "full")["kept"] == 1
+    assert site.tool("far", "bundle", MEDIA, "--report")["returned"] == "written"
+    came = home(site, stick)
+    assert "rolled_back\tusb" in came.out, came.text
+    assert re.search(r"far\tdrift\tgeneration 2\t.*labels\.txt", came.out), came.text
+    held = site.plan("-l", "far", **canaries)
+    assert "held" in held.out, held.text
+
+
+def with_drivers(site, deb, *, version, **more):
+    """A class whose one driver package travels; locked anew."""
+    added = site.edgeform(
+        *("store", "add-driver", "camera", version, str(deb), "--site", str(site.folder))
+    )
+    assert added.exit_code == 0, added.text
+    package = {
+        "name": "edgeform-test-driver", "version": version, "source": "artifact", "hold": True,
+    }  # fmt: skip
+    drivers = {"artifact": added.out.strip(), "packages": [package], **more}
+    classes = site.folder / "classes.yaml"
+    text = classes.read_text().split("  drivers:")[0]
+    classes.write_text(f"{text}  drivers: {json.dumps(drivers)}\n")
+    locked = site.edgeform("lock", str(site.folder))
+    assert locked.exit_code == 0, locked.text
+
+
+def version_of_driver(site):
+    form = "${Version} ${db:Status-Want}"
+    return site.on("far", "dpkg-query", "-W", "-f", form, "edgeform-test-driver")
+
+
+@pytest.mark.slow
 def test_a_virgin_device_without_a_network_is_installed_updated_and_turned_back_by_stick(far):
     site, stick = far
     assert site.on("far", "ip", "-o", "link", "show", "up") == ""

@@ -146,3 +146,31 @@ def tool_with(module, source):
             content = old.read(name)
             new.writestr(name, content + source.encode() if name == module else content)
     return out.getvalue()
+
+
+def test_a_new_model_is_swapped_in_the_unit_that_runs_and_a_killed_one_comes_back_with_it(real):
+    assert real.apply("1.0.0")["outcome"] == "committed"
+    before = real.service()["MainPID"]
+    outcome = real.apply("1.1.0")
+    assert outcome["outcome"] == "committed", outcome
+    switch = {c["name"]: c for c in outcome["receipt"]["checks"]}["switch"]
+    assert switch["measured"]["down_s"] == 0.0, switch
+    assert real.service()["MainPID"] == before
+    assert real.serving()["generation"] == 2
+    real.sh(f"sudo kill -9 {before}")
+    wait_for(lambda: real.service()["MainPID"] not in ("0", before), "the unit to come back")
+    wait_for(lambda: real.serving().get("phase") == "ready", "the pipeline to serve again")
+    assert real.serving()["generation"] == 2
+    assert real.ask("state")["receipts"]["last_seq"] == 2
+
+
+def test_an_orderly_reboot_is_no_unclean_boot_and_a_cut_is_one(real, lab):
+    assert real.apply("1.0.0")["outcome"] == "committed"
+    lab.reboot(real.lab_device.name)
+    wait_for(lambda: real.serving().get("phase") == "ready", "the pipeline to serve again")
+    assert real.ask("state")["vitals"]["unclean_boots"] == 0
+    lab.cut(real.lab_device.name)
+    lab.boot(real.lab_device.name)
+    lab.wait_ready(real.lab_device.name)
+    wait_for(lambda: real.serving().get("phase") == "ready", "the pipeline to serve again")
+    assert real.ask("state")["vitals"]["unclean_boots"] == 1

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.site import PIPELINE
+from support.site import PIPELINE, PREFIX
 from support.vm import APPLY_TIMEOUT_S, a_site, closure_sizes, processor_s
 
 from edgeform.lab.doctor import doctor, why_not_vm
 from edgeform.lab.execution import run, wait_until
+from edgeform.lab.failure import LabError
 from edgeform.lab.leftovers import REGISTRY, machine_pid, sweep_dead
 from edgeform.lab.network import lab_id_of
 from edgeform.lab.vm_guest import X86_64
@@ -146,6 +147,62 @@ def test_the_kernel_ends_a_pipeline_at_its_memory_limit(site):
     assert "Memory cgroup out of memory" in journal
     wait_until(lambda: site.seen("one").healthy, what="the pipeline to serve again", timeout_s=240)
     site.assert_serving("one", generation=1)
+
+
+def test_a_fat_stick_made_as_an_image_updates_the_machine_and_takes_its_receipts_home(
+    site, tmp_path, measured
+):
+    """A real vfat, mounted by a real kernel from a real USB device; the machine's network is down meanwhile."""
+    image, plan = tmp_path / "stick.img", str(tmp_path / "plan.json")
+    before = site.seen("one")
+    site.want("one", PIPELINE, connect={"mode": "offline"})
+    inserted = MOUNT.replace("STICK", "EDGEFORM")
+    unplugged = UNPLUGGED.replace("STICK", "EDGEFORM")
+    tool = f"{PREFIX}/bin/edgeform-device bundle /media/stick"
+
+    def visit(options=""):
+        """Plug it in, have the device do the rest without a network, pull it out; what the tool said."""
+        site.machine.plug(image, name="visit")
+        script = f"sleep 2\n({inserted})\n{AWAY}\n{tool} {options} > /run/saying\n{BACK}\n"
+        script += "mv /run/saying /run/said\n"
+        site.on("one", "systemd-run", "--unit=visit", "--collect", "sh", "-c", script)
+        wait_until(lambda: _said(site), what="the stick to be applied", timeout_s=900)
+        site.machine.pull("visit")
+        site.on("one", "sh", "-c", unplugged)
+        return json.loads(site.on("one", "sh", "-c", "cat /run/said; rm /run/said"))
+
+    def edgeform(*words):
+        done = site.edgeform(*words, timeout_s=600)
+        assert done.exit_code == 0, done.text
+        return done
+
+    here = ("--site", str(site.folder))
+    run(("mkfs.vfat", "-F", "32", "-n", "EDGEFORM", "-C", str(image), str(64 * 1024)))
+    assert visit("--report")["returned"] == "written"
+    edgeform("bundle", "ingest", str(image), *here)
+    edgeform("plan", str(site.folder), "-l", "one", "--out", plan)
+    edgeform("publish", plan, *here)
+    created = edgeform("bundle", "create", *here, "-l", "one", "--to", str(image))
+    measured(f"stick as an image: {created.out.splitlines()[0]}; made in {created.seconds:.1f} s")
+    done = visit()
+    assert (done.get("outcome"), done.get("returned")) == ("committed", "written"), done
+    site.assert_serving("one", generation=before.current + 1)
+    came = edgeform("bundle", "ingest", str(image), *here)
+    assert "committed\tusb" in came.out, came.text
+    assert site.plan("-l", "one", "--detailed-exitcode").exit_code == 0
+    site.reconnect("one", mode="ssh")
+
+
+AWAY = "ip link set eth0 down"
+BACK = "ip link set eth0 up; ip route replace default via 10.0.2.2"
+
+
+def _said(site):
+    """What the visit left; nothing while the machine's network is down."""
+    try:
+        return site.on("one", "sh", "-c", "cat /run/said 2>/dev/null || true", timeout_s=30)
+    except LabError:
+        return ""
 
 
 @pytest.mark.parametrize("moment", ["txn", "decided"])

@@ -13,6 +13,7 @@ import yaml
 from edgeform.build.closure import ClosureRequest, lock_of
 from edgeform.build.failure import ClosureUnavailable
 from edgeform.cli.main import VERBS, cli
+from edgeform.domain.stages.extras import extras_of
 from edgeform.errors import WORST_FIRST
 from edgeform.spec.classes import builtin_names
 from edgeform.spec.load import load
@@ -97,6 +98,7 @@ def test_the_quality_list_says_of_each_closure_whether_it_can_be_built():
                 arch=device.hardware.arch,
                 glibc=device.hardware.glibc,
                 python=device.hardware.python,
+                extras=extras_of(device.pipelines),
             )
             if name != device.hardware.lineage[0]:
                 continue

@@ -12,7 +12,7 @@ from support.memdisk import Dir, File, MemoryDisk
 from support.stories import STORIES, activated
 from support.transact import a_device_at, a_generation
 
-from edgeform_device import decide, recovery, settle
+from edgeform_device import decide, hotswap, recovery, settle
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -126,6 +126,24 @@ def test_the_model_sees_a_recovery_that_trusts_the_link(monkeypatch):
     monkeypatch.setattr(recovery._Recovery, "_repoint", lambda self, committed: None)
     monkeypatch.setattr(settle, "point_to", lambda env, number: None)
     assert found_by_some_story()
+
+
+# Models in the memory of a process that a cut of the transaction leaves alive.
+
+
+def test_the_model_sees_a_swap_that_nobody_takes_back(monkeypatch):
+    monkeypatch.setattr(hotswap, "_swapped_back", lambda env, name, wanted: True)
+    assert found_by_some_story(stories=["turned back"])
+
+
+def test_the_model_sees_a_swap_that_is_only_believed(monkeypatch):
+    monkeypatch.setattr(hotswap, "take_over", lambda env, before, after, number: {"cam": "surely"})
+    assert found_by_some_story(stories=["commit"])
+
+
+def test_the_model_sees_a_second_model_that_stays_in_memory(monkeypatch):
+    monkeypatch.setattr(hotswap, "free_previous", lambda env, content: None)
+    assert found_by_some_story(stories=["commit"])
 
 
 # The decision.

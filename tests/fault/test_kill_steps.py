@@ -14,13 +14,23 @@ from support.real_device import RealDevice, wait_for
 
 COMMIT_STEPS = [
     *("lease", "guard", "approve", "preflight", "blobs", "generation", "derive"),
-    *("shadow", "shadow_end", "txn", "switch", "services", "checks", "checks_end", "soak"),
-    *("decide", "commit", "floors", "receipt", "end", "collect"),
+    *("shadow", "shadow_end", "candidate", "candidate_end", "txn", "switch"),
+    *("services", "services_end", "checks", "checks_end", "soak"),
+    *("decide", "commit", "floors", "receipt", "end", "free", "collect"),
 ]
 RECOVERY_STEPS = ["revert", "repoint", "restore", "verify", "quarantine", "receipt", "end"]
 REVERT_STEPS = ["await_confirm", *RECOVERY_STEPS]
 # In every run the steps around a switch; all of them in test-all.
-TELLING = {"txn", "switch", "services", "decide", "commit", "repoint", "quarantine"}
+TELLING = {
+    "candidate_end",
+    "txn",
+    "switch",
+    "services_end",
+    "decide",
+    "commit",
+    "repoint",
+    "quarantine",
+}
 QUIET_RECOVERY = {"repoint"}
 
 

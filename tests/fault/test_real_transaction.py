@@ -1,5 +1,7 @@
 """The whole transaction on a plain directory: real tool, real runtime, real model, no systemd."""
 
+import time
+
 import pytest
 from support.real_device import RealDevice, swapped_labels
 
@@ -25,3 +27,27 @@ def test_a_good_model_is_committed_a_wrong_one_turned_back(real):
     assert bad["outcome"] == "rolled_back", bad
     assert real.serving()["generation"] == 2
     print(first["receipt"]["seconds"], second["receipt"]["seconds"], bad["reason"], sep="\n")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "policy"),
+    [("committed", {"soak_s": 1.5}), ("rolled_back", {"confirm": "controller", "confirm_s": 2.0})],
+)
+def test_whoever_looks_for_drift_during_a_transaction_finds_none(real, outcome, policy):
+    """A timer may fire at any moment of it: looked at over and over, by the tool as timers call it."""
+    assert real.apply("1.0.0")["outcome"] == "committed"
+    transaction = real.activate(real.offer("1.1.0", **policy))
+    seen, phases = [], set()
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        answer = real.ask("drift", "--keep", "--verify", "full").said
+        state = real.ask("state").said
+        seen += answer["found"]["drift"]
+        phases.add((state["transaction"] or {}).get("phase", "at rest"))
+        if phases - {"at rest"} and state["transaction"] is None:
+            break
+    ended = real.wait(transaction)
+    assert ended["outcome"] == outcome, ended
+    assert "undecided" in phases, "the looks were meant to meet the switched and undecided device"
+    assert seen == []
+    assert all(not entry["drift"] for entry in real.ask("drift", "--kept").said["kept"])

@@ -90,7 +90,7 @@ class Broker:
         certificates = self.authority.folder
         config = self.folder / "mosquitto.conf"
         config.write_text(
-            "per_listener_settings true\npersistence false\n"
+            "per_listener_settings true\npersistence false\nuser root\n"
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
             f"listener {self.tls_port} 127.0.0.1\n"
             f"cafile {certificates}/ca.pem\ncertfile {certificates}/broker.pem\n"
@@ -140,7 +140,7 @@ class Listener:
         self._client.on_connect = lambda client, *_: client.subscribe(self.topic, 1)
         self._client.connect("127.0.0.1", self.port)
         self._client.loop_start()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(60)
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         with self._changed:

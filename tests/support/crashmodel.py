@@ -74,7 +74,9 @@ def explore(story, make_disk=MemoryDisk, *, first_only=False, cut_again=True):
         for state in states_after_cut(world.disk.root):
             _examine(story, report, seen, state, is_acked, make_disk, depth=1 + cut_again)
         volatile = frozen_now(world.disk.root)
-        _examine_kill(story, report, seen, volatile, is_acked, make_disk)
+        # The transaction's process alone; then the pipelines' processes too, which come back by themselves.
+        for survives in (True, False):
+            _examine_kill(story, report, seen, volatile, is_acked, make_disk, world, survives)
 
     world.disk.before_call = cut
     try:
@@ -112,13 +114,25 @@ def _examine(story, report, seen, state, is_acked, make_disk, *, depth):
     judge(story, report, world, is_acked, recover_after_power_cut)
 
 
-def _examine_kill(story, report, seen, state, is_acked, make_disk):
-    key = (skeleton(state), is_acked, "kill")
+def _examine_kill(story, report, seen, state, is_acked, make_disk, world, survives):
+    memory = repr(
+        sorted((name, sorted(slots.items())) for name, slots in world.models.memory.items())
+    )
+    key = (skeleton(state), is_acked, "kill", memory if survives else "")
     if key in seen:
         return
     seen.add(key)
     report.states += 1
-    judge(story, report, booted(state, "boot-1", make_disk), is_acked, finish_after_kill)
+    left = booted(state, "boot-1", make_disk)
+    left.services.running = dict(world.services.running)
+    left.models.memory = {name: dict(slots) for name, slots in world.models.memory.items()}
+    if not survives:
+        for name in tuple(left.services.running):
+            if left.current is None or name.endswith(".shadow"):
+                del left.services.running[name]
+            else:
+                left.services.crash(name)
+    judge(story, report, left, is_acked, finish_after_kill)
 
 
 def judge(story, report, world, is_acked, repair):
@@ -156,7 +170,7 @@ def finish_after_kill(world):
     settle.close_abandoned(world.env)
     committed = world.state.committed()
     if committed is not None:
-        # Nothing rebooted, so what was not touched still runs.
+        # Nothing rebooted, so what was not touched still runs; what ended is kept by its supervisor.
         content = generations.read(world.disk, world.layout, committed.generation)
         world.services.define(content)
         world.services.start(tuple(use.name for use in content.pipelines))
@@ -210,6 +224,8 @@ def _whole(world, committed):
             return "a tree of the committed generation is not whole"
         if world.runs(use.name) != use.model:
             return "the committed generation is not what runs"
+        if set(world.models.memory[use.name]) != {"live"}:
+            return "a model stays in memory that nobody serves"
         path = world.layout.pipeline_file(committed.generation, use.name)
         if world.disk.read(path) is None:
             return "a pipeline file is missing"

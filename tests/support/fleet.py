@@ -56,7 +56,7 @@ def a_fleet(count: int = 12, **changed) -> Fleet:
     """`count` devices, of which the first few are in every situation there is."""
     odd = (
         {"health": Health.NEEDS_HANDS, "words": ("drift",), "notes": ("healthy on neither generation",)},
-        {"words": ("drift", "pending"), "notes": ("file trees/5f5f/model.onnx", "1 change(s) wait for an apply")},
+        {"words": ("drift", "pending"), "notes": ("file trees/5f5f/model.onnx", "1 change waiting for an apply")},
         {"words": ("held",), "notes": ("failed before (5f5f5f5f5f5f): golden 3 of 8 differ",)},
         {"health": Health.UNREACHABLE, "words": ("unknown",), "notes": ("timeout: no answer within 10 s",), "generation": 0},
         {"health": Health.BUSY, "words": ("pending",), "notes": ("ci has a transaction under way",)},

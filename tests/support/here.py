@@ -8,7 +8,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from edgeform.cli.main import run
+from edgeform_device import receipts as device_receipts
+from edgeform_device import signing
+from edgeform_device.durable import Disk
+from edgeform_device.layout import layout_for
+from edgeform_wire import digest as digests
+from edgeform_wire import receipt as wire
 
 LAB = Path(__file__).resolve().parents[2] / "site" / "lab"
 
@@ -92,6 +100,15 @@ def a_site_here(folder: Path, capsys, *, devices: int = 1, port: int = 0) -> Her
     return made
 
 
+@pytest.fixture
+def here(tmp_path, capsys, monkeypatch):
+    """Such a site with one device; whatever works for it is ended."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    made = a_site_here(tmp_path, capsys)
+    yield made
+    made.end()
+
+
 def _processes() -> list[int]:
     return [int(n) for n in os.listdir("/proc") if n.isdigit() and int(n) != os.getpid()]
 
@@ -101,3 +118,18 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def write_receipt(here: Here, transaction: str, **changed: object) -> None:
+    """As here-1 does at the end of a transaction."""
+    layout = layout_for(str(here.prefix()))
+    fields = {
+        "site": "lab", "device": "here-1", "seq": 1, "prev": wire.GENESIS,
+        "transaction": transaction, "road": "usb", "deployment": 1,
+        "plan_digest": digests.of_bytes(b"plan"), "from_generation": 0, "to_generation": 1,
+        "digest": digests.of_bytes(b"manifest"), "result": "committed", "reason": "",
+        "checks": (), "seconds": {}, "derived": {}, "tool": "0.1.0", "boot_id": "b",
+        "wall_time": "2026-11-22T00:00:00Z", "clock": "ntp", "signing": "unsigned",
+    }  # fmt: skip
+    receipt = wire.Receipt(**(fields | changed))
+    device_receipts.append(Disk(), layout, signing.find_signer(Disk(), layout), receipt)

@@ -64,6 +64,8 @@ class RealDevice:
 
     folder: Path
     stages: dict = field(default_factory=some_stages)
+    beside: tuple = ()
+    """(model artifact, its files) of models that the stages name beside the pipeline's own."""
 
     def __post_init__(self) -> None:
         self.publisher = devices.a_publisher(self.folder / "trust")
@@ -107,9 +109,11 @@ class RealDevice:
             else Base(committed.generation, committed.digest),
             policy=Policy(**settings),
         )
-        self.publisher.publish(deployment, model, self.runtime)
+        others = [artifact for artifact, _ in self.beside]
+        self.publisher.publish(deployment, model, self.runtime, *others)
         contents = [*files.values(), *runtime_files().values()]
-        manifests = [model.encoded(), self.runtime.encoded()]
+        contents += [content for _, found in self.beside for content in found.values()]
+        manifests = [a.encoded() for a in (model, self.runtime, *others)]
         devices.deliver(self.device, self.publisher, deployment, *contents, *manifests)
         return deployment
 
@@ -123,7 +127,8 @@ class RealDevice:
             checks={"golden": True},
             limits={},
         )
-        refs = (devices.ref_of(model), devices.ref_of(self.runtime))
+        others = (artifact for artifact, _ in self.beside)
+        refs = tuple(devices.ref_of(a) for a in (model, self.runtime, *others))
         return Generation(
             site=devices.SITE, device=devices.DEVICE, artifacts=refs, pipelines=(use,)
         )

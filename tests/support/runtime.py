@@ -187,6 +187,7 @@ def running(
     environ: dict[str, str] | None = None,
     python: Sequence[str] = (sys.executable, "-s"),
     wait: bool = True,
+    extra: Sequence[str] = (),
 ) -> Iterator[RunningDaemon]:
     """The daemon as a process of its own; waits until it says `ready` unless told not to."""
     run = prefix.path / "run"
@@ -195,6 +196,7 @@ def running(
     command = [*python, "-m", "edgeform_runtime", "--prefix", str(prefix.path)]
     command += ["--pipeline", pipeline, "--socket", path]
     command += ["--shadow"] if is_shadow else []
+    command += extra
     log_path, report_path = run / f"{name}.log", run / f"{name}.out"
     with log_path.open("w") as log, report_path.open("w") as out:
         process = subprocess.Popen(

@@ -1,6 +1,14 @@
 """One example of each operator, with the fields it cannot do without, for tests that hold for all."""
 
-from edgeform.domain.stages.action import ModbusWrite, MqttPublish, StoreLocally, Webhook
+from edgeform.domain.stages.action import (
+    Email,
+    Gpio,
+    ModbusWrite,
+    MqttPublish,
+    OpcUaWrite,
+    StoreLocally,
+    Webhook,
+)
 from edgeform.domain.stages.broker import Broker
 from edgeform.domain.stages.capture import (
     Audio,
@@ -73,6 +81,15 @@ ACTION = (
     (Webhook(url="https://alerts.example/x"), {"url"}),
     (MqttPublish(topic="site/a", broker=Broker(host="broker.example")), {"topic", "broker"}),
     (ModbusWrite(host="plc.example", address=3), {"host", "address"}),
+    (Gpio(chip="/dev/gpiochip0", line=17), {"chip", "line"}),
+    (
+        OpcUaWrite(url="opc.tcp://plc.example:4840", node="ns=2;i=7", security="none"),
+        {"url", "node", "security"},
+    ),
+    (
+        Email(host="relay.example", sender="edge@plant.example", to=("ops@plant.example",)),
+        {"host", "sender", "to"},
+    ),
 )
 REPORT = (
     (ReportLines(), set()),

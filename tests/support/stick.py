@@ -14,10 +14,13 @@ from edgeform.bundle import create
 from edgeform.cli.trusting import SiteTrust
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import Objects
-from edgeform.trust.publication import export_timestamp
+from edgeform.trust.publication import export_timestamp, publish
+from edgeform.trust.repository import NewTarget
 from edgeform_wire import digest as digests
+from edgeform_wire import sealed as seals
 from edgeform_wire.artifact import Artifact
 from edgeform_wire.deployment import Base, Deployment, Policy
+from edgeform_wire.sealed import Sealed
 
 SMALL_PARTS = 10_000
 
@@ -51,13 +54,24 @@ class Press:
         self.publisher.publish(found, *artifacts)
         return found
 
-    def a_small_one(self, version: str = "1.0", **policy) -> Deployment:
+    def a_small_one(
+        self, version: str = "1.0", *, secrets: dict[str, str] | None = None, **policy
+    ) -> Deployment:
         """Two small artifacts that no runtime could run; for everything up to the transaction."""
         model = a_model(version=version)
         runtime = an_artifact(RUNTIME_FILES, executable=["bin/run"])
         self.store(model, MODEL_FILES)
         self.store(runtime, RUNTIME_FILES)
-        return self.sign(a_generation(model, runtime), model, runtime, **policy)
+        content = a_generation(model, runtime, secrets=secrets)
+        return self.sign(content, model, runtime, **policy)
+
+    def sign_sealed(self, *documents: Sealed, device: str = devices.DEVICE) -> None:
+        """Sign secrets at a device's place."""
+        path = seals.target_path(devices.SITE, device)
+        new = [NewTarget(path=path, content=one.encoded()) for one in documents]
+        now = datetime.now(UTC)
+        self.publisher.trust.repository.stage(now=now, add=new)
+        publish(self.publisher.trust.repository, self.publisher.trust.keyring, now=now)
 
     def load(self, *deployments: Deployment, valid_for=timedelta(days=90), at=None) -> create.Load:
         trust = self.publisher.trust
@@ -67,7 +81,9 @@ class Press:
             for d in deployments
             for ref in d.generation.artifacts
         ]
-        metadata = dict(SiteTrust(trust).metadata_for(paths))
+        site = SiteTrust(trust)
+        secrets = [site.target(seals.target_path(d.site, d.device)) for d in deployments]
+        metadata = dict(site.metadata_for(paths))
         now = at or datetime.now(UTC)
         metadata["timestamp.json"] = export_timestamp(
             trust.repository, trust.keyring, now=now, valid_for=valid_for
@@ -82,6 +98,7 @@ class Press:
             metadata=tuple(sorted(metadata.items())),
             artifacts=self.artifacts,
             tool=self.tool,
+            sealed=tuple(one for one in secrets if one is not None),
         )
 
     def stick(self, name: str, *deployments: Deployment, part_bytes=SMALL_PARTS, **load) -> Path:

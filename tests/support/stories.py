@@ -35,6 +35,16 @@ def failed_beside(world):
     activated(world)
 
 
+def started_anew(world):
+    world.models.room = 0
+    activated(world)
+
+
+def started_anew_and_turned_back(world):
+    world.models.room = 0
+    turned_back(world)
+
+
 def confirmed(world):
     def act():
         txn = world.state.txn()
@@ -66,6 +76,8 @@ def went_back(world):
 STORIES = {
     "commit": Story(installed, activated, 1, 2),
     "turned back": Story(installed, turned_back, 1, 2),
+    "commit without room for two models": Story(installed, started_anew, 1, 2),
+    "turned back without room": Story(installed, started_anew_and_turned_back, 1, 2),
     "failed beside the live one": Story(installed, failed_beside, 1, 2),
     "confirmed from outside": Story(installed, confirmed, 1, 2),
     "first install": Story(empty, activated, None, 1, has_link=False),

@@ -10,6 +10,7 @@ from support.memdisk import MemoryDisk
 from edgeform_device import generations
 from edgeform_device.errors import DeviceError
 from edgeform_device.layout import layout_for
+from edgeform_device.models import CANDIDATE, LIVE, PREVIOUS, Held, Slot
 from edgeform_device.ports import GUARD_LOCK, Environment, Health
 from edgeform_device.records import Committed, State
 from edgeform_wire import receipt as wire
@@ -125,8 +126,17 @@ class FakeServices:
         self.defined = {use.name: use for use in generation.pipelines}
 
     def _run(self, name):
+        """A process that reads `current`, as the real one does; its memory holds nothing else."""
         self.next_pid += 1
-        self.running[name] = (self.next_pid, self.defined[name].model)
+        number = self.world.current
+        content = generations.read(self.world.disk, self.world.layout, number)
+        use = next(use for use in content.pipelines if use.name == name)
+        self.running[name] = (self.next_pid, use.model)
+        self.world.models.began(name, content, number)
+
+    def crash(self, name):
+        """The process dies by itself, and whoever keeps it starts it again."""
+        self._run(name)
 
     def start(self, names):
         for name in names:
@@ -157,6 +167,8 @@ class FakeServices:
     def start_shadow(self, number, use):
         self.calls.append(("shadow", use.name))
         self.running[use.name + ".shadow"] = (7, use.model)
+        content = generations.read(self.world.disk, self.world.layout, number)
+        self.world.models.began(use.name, content, number, is_shadow=True)
         return 7
 
     def shadow_health(self, name):
@@ -179,6 +191,63 @@ class FakeServices:
         self.calls.append(("reboot",))
 
 
+class FakeModels:
+    """What running pipelines hold in memory: (model, slot) by pipeline and slot.
+
+    Args:
+        room: bytes that a running pipeline may still take.
+        refusal: what `load` raises, if anything.
+    """
+
+    def __init__(self, world):
+        self.world = world
+        self.memory = {}
+        self.room = 10**9
+        self.refusal = None
+        self.on_load = lambda name: None
+
+    def began(self, name, content, number, *, is_shadow=False):
+        use = next(use for use in content.pipelines if use.name == name)
+        file = generations.pipeline_file(content, use, number)
+        slot = (use.model, Slot(number, file.content_digest, 10**6))
+        self.memory[name + ".shadow" if is_shadow else name] = {LIVE: slot}
+
+    def held(self, name, *, is_shadow=False):
+        key = name + ".shadow" if is_shadow else name
+        if key not in self.world.services.running or not self.world.services.health(key).is_ready:
+            return None
+        pid = self.world.services.running[key][0]
+        return Held(pid, {slot: held for slot, (_, held) in self.memory[key].items()})
+
+    def room_bytes(self, name):
+        return self.room
+
+    def load(self, name, number):
+        if self.refusal is not None:
+            raise self.refusal
+        self.on_load(name)
+        content = generations.read(self.world.disk, self.world.layout, number)
+        use = next(use for use in content.pipelines if use.name == name)
+        file = generations.pipeline_file(content, use, number)
+        self.memory[name][CANDIDATE] = (use.model, Slot(number, file.content_digest, 10**6))
+
+    def swap(self, name, slot, content):
+        slots = self.memory[name]
+        if slot not in slots or slots[slot][1].content != content:
+            raise DeviceError(f"slot {slot} does not hold it")
+        wanted = slots.pop(slot)
+        slots[PREVIOUS], slots[LIVE] = slots[LIVE], wanted
+        pid, _ = self.world.services.running[name]
+        self.world.services.running[name] = (pid, wanted[0])
+        self.world.services.calls.append(("swap", name))
+
+    def free(self, name, slot):
+        if self.held(name) is None:
+            return False
+        self.memory[name].pop(slot, None)
+        return True
+
+
 class FakeChecks:
     """Passes what is not in `bad_models`; `bad_live` fails only after the switch."""
 
@@ -189,9 +258,9 @@ class FakeChecks:
 
     def run(self, subject):
         self.on_run(subject)
-        is_shadow = ".shadow." in subject.socket_path
+        is_beside = ".shadow." in subject.socket_path or subject.slot == CANDIDATE
         bad = subject.use.model in self.bad_models or (
-            not is_shadow and subject.use.model in self.bad_live
+            not is_beside and subject.use.model in self.bad_live
         )
         verdict = "fail" if bad else "pass"
         return (CheckResult("golden", subject.use.name, verdict, "as the test wants", {}),)
@@ -236,6 +305,12 @@ class FakePreparation:
 
     def derive(self, generation):
         return {}
+
+    def install_drivers(self, approved, transaction):
+        raise AssertionError("no deployment here brings drivers")
+
+    def undo_drivers(self):
+        return ""
 
     def verify(self, generation):
         pass
@@ -324,6 +399,7 @@ class World:
         self.layout = layout_for(self.prefix)
         self.locks = FakeLocks(self.clock)
         self.services = FakeServices(self)
+        self.models = FakeModels(self)
         self.preparation = FakePreparation(self)
         self.checks = FakeChecks()
         self.receipts = FakeReceipts(self)
@@ -346,6 +422,7 @@ class World:
             clock=self.clock,
             locks=self.locks,
             services=self.services,
+            models=self.models,
             preparation=self.preparation,
             checks=self.checks,
             receipts=self.receipts,
@@ -366,6 +443,7 @@ class World:
         self.clock.boot = boot
         self.locks.held.clear()
         self.services.running.clear()
+        self.models.memory.clear()
         self.guard = None
         return self
 
@@ -386,7 +464,7 @@ def a_device_at(generation_content, number=1, world=None):
     digest_ = generation_content.digest
     world.state.write_committed(Committed(number, digest_, number, "t0-setup"))
     world.services.define(generation_content)
-    world.services.start(tuple(use.name for use in generation_content.pipelines))
+    world.services.restart(tuple(use.name for use in generation_content.pipelines))
     world.services.calls.clear()
     settle = getattr(world.disk, "settle", None)
     if settle is not None:

@@ -112,14 +112,14 @@ def edit(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after))
 
 
-def a_machine(directory: Path, guest: Guest) -> VmLab:
-    """A lab with the one machine "one", booted; skips where that cannot be."""
+def a_machine(directory: Path, guest: Guest, *images: Path) -> VmLab:
+    """A lab with the one machine "one", booted; skips where that cannot be. It may read the images."""
     if obstacles := why_not_vm(doctor(os.environ), NEEDED[guest]):
         pytest.skip(f"no {guest.machine} virtual machine here: {obstacles}")
     built = VmLab(directory, environment=os.environ, owner_pid=os.getpid())
     board = RASPBERRY_PI_5 if guest is AARCH64 else None
     built.up(())  # and what a killed run left is gone
-    built.add("one", VmOptions(guest=guest, board=board))
+    built.add("one", VmOptions(guest=guest, board=board, images=images))
     return built
 
 

@@ -74,4 +74,54 @@ class ModbusWrite(Remote):
     hold_s: float = 5.0
 
 
-Action = StoreLocally | Webhook | MqttPublish | ModbusWrite
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpio(Remote):
+    """Drive a line of a GPIO chip while the rule holds, `fail_safe` otherwise and when the process ends."""
+
+    kind: ClassVar[str] = "gpio"
+    chip: str
+    """Character device, as /dev/gpiochip0."""
+    line: int
+    value: int = 1
+    fail_safe: int = 0
+    active_low: bool = False
+    hold_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpcUaWrite(Remote):
+    """Write a node while the rule holds, `fail_safe` otherwise and when the process ends."""
+
+    kind: ClassVar[str] = "opcua_write"
+    url: str
+    node: str
+    value: float = 1.0
+    fail_safe: float = 0.0
+    security: str = "sign_and_encrypt"
+    """none, sign or sign_and_encrypt, with policy Basic256Sha256."""
+    certificate: str | None = None
+    key: str | None = None
+    server_certificate: str | None = None
+    username: str | None = None
+    password: str | None = None
+    hold_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email(Remote):
+    """Mail each result through a relay."""
+
+    kind: ClassVar[str] = "email"
+    host: str
+    port: int = 587
+    security: str = "starttls"
+    """starttls, tls or none."""
+    ca: str | None = None
+    username: str | None = None
+    password: str | None = None
+    sender: str
+    to: tuple[str, ...]
+    subject: str | None = None
+
+
+Action = StoreLocally | Webhook | MqttPublish | ModbusWrite | Gpio | OpcUaWrite | Email

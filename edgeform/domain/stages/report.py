@@ -22,6 +22,8 @@ class ReportMqtt:
     broker: Broker
     every_s: float = 60.0
     spool_bytes: int = 16 * 1024 * 1024
+    commands: tuple[str, ...] | None = None
+    """What may be asked for through the broker; None leaves it to the runtime: report and status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class ReportAws:
     thing: str | None = None
     every_s: float = 60.0
     spool_bytes: int = 16 * 1024 * 1024
+    commands: tuple[str, ...] | None = None
+    """What may be asked for through the broker; None leaves it to the runtime: report and status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,8 @@ class ReportAzure:
     device_id: str | None = None
     every_s: float = 60.0
     spool_bytes: int = 16 * 1024 * 1024
+    commands: tuple[str, ...] | None = None
+    """What may be asked for through the broker; None leaves it to the runtime: report and status."""
 
 
 Report = ReportLines | ReportMqtt | ReportAws | ReportAzure

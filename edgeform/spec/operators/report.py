@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 
-from edgeform.domain.stages.report import Report, ReportAws, ReportAzure, ReportLines, ReportMqtt
-from edgeform.spec.fields import Mapping, block, number_or, size_or, text
+from edgeform.domain.stages.report import (
+    Report,
+    ReportAws,
+    ReportAzure,
+    ReportLines,
+    ReportMqtt,
+)
+from edgeform.spec.fields import Mapping, block, number_or, size_or, text, texts
 from edgeform.spec.operators.broker import broker
 
 SPOOL_BYTES = 16 * 1024 * 1024
@@ -18,6 +24,7 @@ def _mqtt(spec: Mapping) -> ReportMqtt:
         broker=broker(block(spec, "broker")),
         every_s=number_or(spec, "every_s", 60.0),
         spool_bytes=size_or(spec, "spool_bytes", SPOOL_BYTES),
+        commands=_commands(spec),
     )
 
 
@@ -27,6 +34,7 @@ def _aws_iot(spec: Mapping) -> ReportAws:
         thing=text(spec, "thing"),
         every_s=number_or(spec, "every_s", 60.0),
         spool_bytes=size_or(spec, "spool_bytes", SPOOL_BYTES),
+        commands=_commands(spec),
     )
 
 
@@ -36,7 +44,12 @@ def _azure_iot(spec: Mapping) -> ReportAzure:
         device_id=text(spec, "device_id"),
         every_s=number_or(spec, "every_s", 60.0),
         spool_bytes=size_or(spec, "spool_bytes", SPOOL_BYTES),
+        commands=_commands(spec),
     )
+
+
+def _commands(spec: Mapping) -> tuple[str, ...] | None:
+    return texts(spec, "commands") if "commands" in spec else None
 
 
 OPERATORS: dict[str, Callable[[Mapping], Report]] = {

@@ -1,12 +1,13 @@
 """What a result does, as values: one dataclass and one reader per operator."""
 
+import re
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Union
+from typing import Callable, Dict, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 from edgeform_runtime.modbus_tcp import MAX_VALUE, TARGETS
-from edgeform_runtime.pipeline.bounds import among, at_least
-from edgeform_runtime.pipeline.broker import Broker, broker_of
+from edgeform_runtime.pipeline.bounds import among, at_least, at_most
+from edgeform_runtime.pipeline.broker import MAX_PORT, Broker, broker_of
 from edgeform_wire import artifact
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
@@ -14,6 +15,10 @@ from edgeform_wire.fields import Fields
 MAX_QUEUE = 1000
 MAX_RETRIES = 20
 MAX_UNIT = 255
+MAX_GPIO_LINE = 4095
+OPC_UA_SECURITY = ("none", "sign", "sign_and_encrypt")
+MAIL_SECURITY = ("starttls", "tls", "none")
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,51 @@ class ModbusWrite:
     trigger: Trigger
 
 
-Action = Union[StoreLocally, Webhook, MqttPublish, ModbusWrite]
+@dataclass(frozen=True)
+class Gpio:
+    chip: str
+    line: int
+    value: int
+    fail_safe: int
+    active_low: bool
+    hold_s: float
+    delivery: Delivery
+    trigger: Trigger
+
+
+@dataclass(frozen=True)
+class OpcUaWrite:
+    url: str
+    node: str
+    value: float
+    fail_safe: float
+    security: str
+    certificate: Optional[str]
+    key: Optional[str]
+    server_certificate: Optional[str]
+    username: Optional[str]
+    password: Optional[str]
+    hold_s: float
+    delivery: Delivery
+    trigger: Trigger
+
+
+@dataclass(frozen=True)
+class Email:
+    host: str
+    port: int
+    security: str
+    ca: Optional[str]
+    username: Optional[str]
+    password: Optional[str]
+    sender: str
+    to: Tuple[str, ...]
+    subject: Optional[str]
+    delivery: Delivery
+    trigger: Trigger
+
+
+Action = Union[StoreLocally, Webhook, MqttPublish, ModbusWrite, Gpio, OpcUaWrite, Email]
 
 
 def _trigger(fields: Fields) -> Trigger:
@@ -170,9 +219,80 @@ def _modbus_write(fields: Fields) -> ModbusWrite:
     return found
 
 
+def _gpio(fields: Fields) -> Gpio:
+    found = Gpio(
+        chip=fields.text("chip"),
+        line=at_most(fields.integer("line"), MAX_GPIO_LINE, "gpio.line"),
+        value=at_most(fields.integer("value", 0, 1), 1, "gpio.value"),
+        fail_safe=at_most(fields.integer("fail_safe", 0, 0), 1, "gpio.fail_safe"),
+        active_low=fields.boolean("active_low", default=False),
+        hold_s=at_least(fields.number("hold_s", 5.0), 0.001, "gpio.hold_s"),
+        delivery=_delivery(fields),
+        trigger=_trigger(fields),
+    )
+    if not found.chip.startswith("/dev/") or "/../" in found.chip:
+        raise WireError(f"gpio.chip: {found.chip!r:.80} is no device below /dev")
+    return found
+
+
+def _opcua_write(fields: Fields) -> OpcUaWrite:
+    security = fields.text("security", "sign_and_encrypt")
+    found = OpcUaWrite(
+        url=fields.text("url"),
+        node=fields.text("node"),
+        value=fields.number("value", 1.0),
+        fail_safe=fields.number("fail_safe", 0.0),
+        security=among(security, OPC_UA_SECURITY, "opcua_write.security"),
+        certificate=fields.optional_text("certificate"),
+        key=fields.optional_text("key"),
+        server_certificate=fields.optional_text("server_certificate"),
+        username=fields.optional_text("username"),
+        password=fields.optional_text("password"),
+        hold_s=at_least(fields.number("hold_s", 5.0), 0.001, "opcua_write.hold_s"),
+        delivery=_delivery(fields),
+        trigger=_trigger(fields),
+    )
+    parts = urlsplit(found.url)
+    if parts.scheme != "opc.tcp" or not parts.hostname or parts.username is not None:
+        raise WireError(f"opcua_write.url: {found.url!r:.200} is no opc.tcp:// address")
+    proof = (found.certificate, found.key, found.server_certificate)
+    if found.security != "none" and None in proof:
+        raise WireError("opcua_write: certificate, key and server_certificate belong to security")
+    if found.security == "none" and found.password is not None:
+        raise WireError("opcua_write: a password is not sent to a server that nothing proves")
+    return found
+
+
+def _email(fields: Fields) -> Email:
+    found = Email(
+        host=fields.text("host"),
+        port=at_most(fields.integer("port", 1, 587), MAX_PORT, "email.port"),
+        security=among(fields.text("security", "starttls"), MAIL_SECURITY, "email.security"),
+        ca=fields.optional_text("ca"),
+        username=fields.optional_text("username"),
+        password=fields.optional_text("password"),
+        sender=fields.text("sender"),
+        to=fields.texts("to"),
+        subject=fields.optional_text("subject"),
+        delivery=_delivery(fields),
+        trigger=_trigger(fields),
+    )
+    for address in (found.sender, *found.to):
+        if _ADDRESS.fullmatch(address) is None:
+            raise WireError(f"email: {address!r:.260} is no address")
+    if not found.to or any(ord(letter) < 32 for letter in found.subject or ""):
+        raise WireError("email: nobody to send to, or a subject of more than one line")
+    if found.security == "none" and found.password is not None:
+        raise WireError("email: a password is not sent in clear")
+    return found
+
+
 OPERATORS: Dict[str, Callable[[Fields], Action]] = {
     "store": _store,
     "webhook": _webhook,
     "mqtt": _mqtt,
     "modbus_write": _modbus_write,
+    "gpio": _gpio,
+    "opcua_write": _opcua_write,
+    "email": _email,
 }

@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Union
+from typing import Callable, Dict, Optional, Tuple, Union
 
-from edgeform_runtime.pipeline.bounds import at_least
+from edgeform_runtime.pipeline.bounds import among, at_least
 from edgeform_runtime.pipeline.broker import Broker, broker_of
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 
 MIN_SPOOL_BYTES = 64 * 1024
+COMMANDS = ("report", "status", "capture")
+COMMANDS_ALWAYS = ("report", "status")
+"""What may be asked for where the stage says nothing: it costs a message."""
 _NAME = re.compile(r"[A-Za-z0-9:_.-]{1,128}")
 
 
@@ -31,6 +34,8 @@ class Remote:
     name: Optional[str]
     every_s: float
     spool_bytes: int
+    commands: Tuple[str, ...] = COMMANDS_ALWAYS
+    """What may be asked for through the broker."""
 
 
 Report = Union[ReportLines, Remote]
@@ -49,7 +54,15 @@ def _remote(fields: Fields, profile: str, name: Optional[str]) -> Remote:
         name=name,
         every_s=at_least(fields.number("every_s", 60.0), 0.1, f"{profile}.every_s"),
         spool_bytes=fields.integer("spool_bytes", MIN_SPOOL_BYTES, 16 * 1024 * 1024),
+        commands=_commands(fields, profile),
     )
+
+
+def _commands(fields: Fields, profile: str) -> Tuple[str, ...]:
+    found = fields.optional_texts("commands")
+    if found is None:
+        return COMMANDS_ALWAYS
+    return tuple(among(name, COMMANDS, f"{profile}.commands") for name in found)
 
 
 OPERATORS: Dict[str, Callable[[Fields], Report]] = {

@@ -1,9 +1,10 @@
 """The settings of a pipeline that are no operators: the model's run, the server, the engine."""
 
 from dataclasses import dataclass
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from edgeform_runtime.pipeline.bounds import among, at_least
+from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 
@@ -20,8 +21,11 @@ class Infer:
 
 @dataclass(frozen=True)
 class Serving:
+    """`token` is the name of a secret, or None where only this machine can ask."""
+
     address: str
     port: int
+    token: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,16 @@ def infer(value: Dict[str, Any]) -> Infer:
 
 def serving(value: Dict[str, Any]) -> Serving:
     fields = Fields(value, "stages.serving")
-    found = Serving(address=fields.text("address", "127.0.0.1"), port=fields.integer("port", 0, 0))
+    found = Serving(
+        address=fields.text("address", "127.0.0.1"),
+        port=fields.integer("port", 0, 0),
+        token=fields.optional_text("token"),
+    )
     fields.done()
     if found.port > 65535:
         raise WireError(f"stages.serving.port: {found.port} is not a port")
+    if found.port and found.token is None and not edges.is_loopback(found.address):
+        raise WireError(f"stages.serving: {found.address} is open to others and has no token")
     return found
 
 

@@ -4,13 +4,24 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
 from edgeform_runtime.errors import PipelineInvalid
-from edgeform_runtime.pipeline import action, capture, postprocess, preprocess, report, settings
+from edgeform_runtime.pipeline import (
+    action,
+    beside,
+    capture,
+    postprocess,
+    preprocess,
+    report,
+    settings,
+)
+from edgeform_runtime.pipeline.bounds import among
+from edgeform_runtime.pipeline.recording import Recording, recording
 from edgeform_wire import edges
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
 from edgeform_wire.rules import VOCABULARIES, RuleError, Vocabulary, parse
 
 T = TypeVar("T")
+OPEN, RESULTS_ONLY = "open", "results_only"
 
 
 @dataclass(frozen=True)
@@ -23,8 +34,14 @@ class Stages:
     reports: Tuple[report.Report, ...]
     serving: settings.Serving
     engine: settings.EngineSettings
+    recording: Optional[Recording]
+    """What is kept of recent frames; None keeps nothing."""
+    egress: str
+    """What may leave the device: open, or results_only."""
     vocabulary: Vocabulary
     """What rules may say of this pipeline's results."""
+    thermal: Optional[beside.Thermal] = None
+    shadow: Optional[beside.Shadow] = None
 
 
 def stages_of(value: Dict[str, Any]) -> Stages:
@@ -51,11 +68,19 @@ def _stages(value: Dict[str, Any]) -> Stages:
         reports=_operators(fields, "report", report.OPERATORS),
         serving=settings.serving(fields.object("serving", default={})),
         engine=settings.engine(fields.object("runtime", default={})),
+        recording=recording(
+            fields.object("recording", default={}) or None, edges.media_of(value["capture"])
+        ),
+        egress=among(fields.text("egress", OPEN), (OPEN, RESULTS_ONLY), "stages.egress"),
         vocabulary=VOCABULARIES[str(chosen["kind"])],
+        thermal=beside.thermal(fields.object("thermal", default={}) or None),
+        shadow=beside.shadow(fields.object("shadow", default={}) or None),
     )
     fields.done()
     for number, stage in enumerate(found.actions):
         _check_rule(f"stages.action[{number}].when", stage.trigger.when, found.vocabulary)
+    if found.recording is not None:
+        _check_rule("stages.recording.when", found.recording.when, found.vocabulary)
     _check_edges(value)
     return found
 

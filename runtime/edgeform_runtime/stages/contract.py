@@ -6,13 +6,20 @@ To add an operator: its value and reader in `edgeform_runtime/pipeline/<stage>.p
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
 
 from edgeform_runtime.arrays import Array
 from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Frame, Inferred
 from edgeform_runtime.metrics import Metrics
+from edgeform_runtime.pipeline.broker import Broker
+from edgeform_runtime.pipeline.stages import OPEN
 from edgeform_runtime.secrets import Secrets
+from edgeform_runtime.stages.mqtt.links import Links
+from edgeform_runtime.stages.report.asks import Desk
+
+if TYPE_CHECKING:
+    from edgeform_runtime.stages.mqtt.link import Link
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,30 @@ class Place:
     generation_digest: str = ""
     model_ref: str = ""
     metrics: Optional[Metrics] = None
+    links: Links = field(default_factory=Links)
+    desk: Desk = field(default_factory=Desk)
+    """Who answers what is asked through reports; other parts register what they can do."""
+    egress: str = OPEN
+    live: Optional[Callable[[], Tuple[int, str, str]]] = None
+
+    condition: Callable[[], Dict[str, Any]] = dict
+    """What else a report says of the pipeline at this moment: its thermal rung, its shadow."""
+
+    def sent(self, kind: str, destination: str, size_bytes: int) -> None:
+        """Count what left the device: payload, without what the network adds."""
+        if self.metrics is not None:
+            self.metrics.egress.add(float(size_bytes), kind=kind, destination=destination)
+
+    def serving(self) -> Tuple[int, str, str]:
+        """(generation, its digest, model) of what serves now, which a swap may have changed."""
+        if self.live is None:
+            return self.generation, self.generation_digest, self.model_ref
+        return self.live()
+
+    def link(self, broker: Broker) -> "Link":
+        """The pipeline's one connection to this broker."""
+        name = f"edgeform-{self.device}-{self.pipeline}"
+        return self.links.of(broker, self.secrets, name)
 
 
 class Refused(RuntimeFault):
@@ -36,18 +67,24 @@ class Refused(RuntimeFault):
     code = "refused"
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Notices:
     """What a source tells beside its frames.
 
     Args:
         failed: an input was there and could not be taken (one word). lost: the source went away (one
-            word, and a sentence). found: it is there, for the first time or again.
+            word, and a sentence). found: it is there, for the first time or again. alive: it waits, and is
+            not stuck; a source that calls it once is expected to go on.
     """
 
     failed: Callable[[str], None]
     lost: Callable[[str, str], None]
     found: Callable[[], None]
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -107,6 +144,9 @@ class Reporter(Protocol):
     @property
     def every_s(self) -> float:
         """Seconds between two reports."""
+
+    def start(self) -> None:
+        """The pipeline serves."""
 
     def add(self, inferred: Inferred) -> None:
         """Count one result."""

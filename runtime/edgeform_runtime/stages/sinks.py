@@ -5,8 +5,11 @@ from typing import Any, Callable, Dict, Optional
 from edgeform_runtime.pipeline.action import (
     Action,
     Delivery,
+    Email,
+    Gpio,
     ModbusWrite,
     MqttPublish,
+    OpcUaWrite,
     StoreLocally,
     Webhook,
 )
@@ -46,16 +49,42 @@ def _mqtt(stage: MqttPublish, place: Place, number: int) -> Sink:
         MqttSink,
     )
 
-    return MqttSink(stage, place, number)
+    del number
+    return MqttSink(stage, place)
 
 
 def _modbus(stage: ModbusWrite, place: Place, number: int) -> Sink:
     from edgeform_runtime.stages.action.modbus import (  # noqa: PLC0415 - only where it is used
-        ModbusSink,
+        modbus_sink,
     )
 
     del place, number
-    return ModbusSink(stage)
+    return modbus_sink(stage)
+
+
+def _gpio(stage: Gpio, place: Place, number: int) -> Sink:
+    from edgeform_runtime.stages.action.gpio import GpioSink  # noqa: PLC0415 - only where it is used
+
+    del place, number
+    return GpioSink(stage)
+
+
+def _opcua(stage: OpcUaWrite, place: Place, number: int) -> Sink:
+    from edgeform_runtime.stages.action.opcua import (  # noqa: PLC0415 - only where it is used
+        opcua_sink,
+    )
+
+    del number
+    return opcua_sink(stage, place)
+
+
+def _email(stage: Email, place: Place, number: int) -> Sink:
+    from edgeform_runtime.stages.action.email import (  # noqa: PLC0415 - only where it is used
+        EmailSink,
+    )
+
+    del number
+    return EmailSink(stage, place)
 
 
 _SINKS: Dict[type, Callable[[Any, Place, int], Sink]] = {
@@ -63,4 +92,7 @@ _SINKS: Dict[type, Callable[[Any, Place, int], Sink]] = {
     Webhook: _webhook,
     MqttPublish: _mqtt,
     ModbusWrite: _modbus,
+    Gpio: _gpio,
+    OpcUaWrite: _opcua,
+    Email: _email,
 }

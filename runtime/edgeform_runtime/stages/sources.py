@@ -69,9 +69,7 @@ def _v4l2(stage: V4l2, place: Place, stop: threading.Event) -> Source:
 def _mqtt(stage: Mqtt, place: Place, stop: threading.Event) -> Source:
     from edgeform_runtime.stages.capture.mqtt import MqttSource
 
-    # Not the name under which actions publish: the broker knows one client of a name.
-    identity = f"edgeform-{place.device}-{place.pipeline}-in"
-    return MqttSource(stage, stop, secrets=place.secrets, identity=identity)
+    return MqttSource(stage, stop, place=place)
 
 
 def _modbus(stage: Modbus, place: Place, stop: threading.Event) -> Source:

@@ -16,6 +16,7 @@ from edgeform.build.closure import ClosureRequest, build_closure, pins, platform
 from edgeform.build.elf import needed
 from edgeform.build.failure import BuildFailed, ClosureUnavailable
 from edgeform.build.goldens import GoldenRequest, RuntimeProcess, complete_goldens
+from edgeform.domain.stages.extras import EXTRAS
 from edgeform_wire import artifact
 
 
@@ -140,6 +141,46 @@ def test_closures_for_other_machines_are_built_here(
     binaries = [f.path for f in found.files if "cpython-" in f.path]
     assert binaries
     assert all(p.endswith(tag) for p in binaries)
+
+
+USES = {
+    "gpio": "import gpiod; print(gpiod.is_gpiochip_device('/dev/null'))",
+    "opcua": "import asyncua; print(asyncua.Client('opc.tcp://127.0.0.1:1').server_url.port)",
+    "video": "import av; print('rtsp' in av.formats_available)",
+}
+
+
+def test_a_closure_holds_what_stages_ask_for_and_is_another_one(packages, sink, tmp_path):
+    found = build_closure(a_request(extras=("gpio", "opcua", "video")), sink, tmp_path / "work")
+    assert found.variant == "x86_64-glibc2.34-py3.11+gpio+opcua+video"
+    assert found.metadata["extras"] == ["gpio", "opcua", "video"]
+    assert artifact.decode(found.encoded()) == found
+    for file in found.files:
+        target = tmp_path / "tree" / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.hardlink_to(sink.root / file.digest.removeprefix("sha256:"))
+    env = {"PYTHONPATH": str(tmp_path / "tree" / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
+    said = {
+        name: subprocess.run(
+            ("python3", "-S", "-c", use), env=env, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name, use in USES.items()
+    }
+    assert said == {"gpio": "False", "opcua": "1", "video": "True"}
+
+
+def test_a_stage_extra_without_a_lock_for_a_python_is_refused_with_those_there_are():
+    with pytest.raises(ClosureUnavailable, match=r"stage extra gpio for Python 3\.8") as caught:
+        closure.lock_of(a_request(engine="tensorrt", python="3.8", extras=("gpio",)))
+    assert caught.value.hint == "There is one for Python 3.9, 3.10, 3.11, 3.12, 3.13, 3.14."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.14"])
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_every_stage_extra_has_wheels_for_arm(packages, sink, tmp_path, extra, python):
+    found = build_closure(a_request(arch="aarch64", python=python, extras=(extra,)), sink, tmp_path)
+    assert found.variant.endswith(f"py{python}+{extra}")
 
 
 @pytest.mark.slow
@@ -272,8 +313,10 @@ def test_a_full_disk_under_the_work_directory_is_said(packages, sink, tmp_path):
 
 
 def test_locks_name_hashes_and_no_host():
-    for path in sorted(Path(closure.__file__).parent.glob("locks/*.txt")):
+    locks = Path(closure.__file__).parent / "locks"
+    for path in sorted((*locks.glob("*.txt"), *locks.glob("extras/*.txt"))):
         text = path.read_text()
-        assert len(pins(text)) == 3, path
-        assert text.count("--hash=sha256:") >= 3
+        if path.parent == locks:
+            assert len(pins(text)) == (2 if path.name.startswith("host-") else 3), path
+        assert text.count("--hash=sha256:") >= len(pins(text)) >= 1
         assert "://" not in text

@@ -5,6 +5,7 @@ import http.server
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -254,7 +255,21 @@ def test_a_redirect_leads_nowhere_but_to_http(device, published, serve, target):
     failing(device, server.url)
 
 
-@pytest.mark.parametrize("status", [500, 503, 302])
+def test_a_redirect_loop_ends(device, published, serve):
+    server = serve(published)
+
+    def again(handler):
+        handler.send_response(302)
+        handler.send_header("Location", TIMESTAMP)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.special[TIMESTAMP] = again
+    assert "it answers 302" in failing(device, server.url, Incomplete)
+    assert len(server.asked) < 30
+
+
+@pytest.mark.parametrize("status", [401, 407, 429, 500, 503, 302])
 def test_a_failing_server_is_named(device, published, serve, status):
     server = serve(published)
 
@@ -272,6 +287,90 @@ def test_nobody_there_is_incomplete_and_says_what_to_do(device):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     assert "refused" in failing(device, f"http://127.0.0.1:{port}", Incomplete)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A site's own authority, as openssl makes one; authority(HOST, ...) gives a server certificate with its key."""
+    ca = tmp_path / "ca"
+    ca.mkdir()
+    openssl(
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+        *("-subj", "/CN=A site's own authority", "-days", "30"),
+        *("-keyout", ca / "key.pem", "-out", ca / "ca.pem"),
+    )
+
+    def issue(name, *, days=30):
+        file, number = ca / f"{name}-{days}.pem", len(list(ca.iterdir()))
+        openssl(
+            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", f"/CN=server {number}", "-keyout", ca / "s.key", "-out", ca / "s.csr"),
+        )
+        (ca / "ext").write_text(f"subjectAltName={name}\n")
+        openssl(
+            *("x509", "-req", "-in", ca / "s.csr", "-CA", ca / "ca.pem", "-CAkey", ca / "key.pem"),
+            *("-CAcreateserial", "-days", str(days), "-extfile", ca / "ext", "-out", ca / "s.crt"),
+        )
+        file.write_bytes((ca / "s.crt").read_bytes() + (ca / "s.key").read_bytes())
+        return file
+
+    issue.file = ca / "ca.pem"
+    return issue
+
+
+def openssl(*words):
+    subprocess.run(("openssl", *words), check=True, capture_output=True)
+
+
+def secured(server, certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.url = f"https://127.0.0.1:{server.server_port}"
+    return server
+
+
+def test_a_sites_own_authority_is_believed_where_it_is_named_and_only_there(
+    device, published, serve, authority, monkeypatch
+):
+    url = secured(serve(published), authority("IP:127.0.0.1")).url
+    assert "certificate verify failed" in failing(device, url, Incomplete)
+    monkeypatch.setenv("EDGEFORM_PULL_CA", str(authority.file))
+    assert take(device, Server(url)).deployment.number == 1
+
+
+def test_an_expired_certificate_and_one_for_another_host_are_refused(
+    device, published, serve, authority, monkeypatch
+):
+    monkeypatch.setenv("EDGEFORM_PULL_CA", str(authority.file))
+    other = secured(serve(published), authority("DNS:elsewhere.example")).url
+    assert "certificate" in failing(device, other, Incomplete)
+    expired = secured(serve(published), authority("IP:127.0.0.1", days=-1)).url
+    assert "expired" in failing(device, expired, Incomplete)
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate"])
+def test_an_authority_that_is_none_is_said(tmp_path, monkeypatch, content):
+    file = tmp_path / "ca.pem"
+    file.write_bytes(content)
+    monkeypatch.setenv("EDGEFORM_PULL_CA", str(file))
+    with pytest.raises(Refused, match="authority's certificate cannot be used"):
+        Server("https://updates.example/")
+
+
+def test_https_is_never_left_for_http(device, published, serve, authority, monkeypatch):
+    monkeypatch.setenv("EDGEFORM_PULL_CA", str(authority.file))
+    plain, server = serve(published), secured(serve(published), authority("IP:127.0.0.1"))
+
+    def elsewhere(handler):
+        handler.send_response(302)
+        handler.send_header("Location", plain.url + TIMESTAMP)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.special[TIMESTAMP] = elsewhere
+    assert "it leads from https to http" in failing(device, server.url, Incomplete)
+    assert plain.asked == []
 
 
 def test_a_missing_file_is_named(device, published, serve):
@@ -321,7 +420,8 @@ def test_systemd_understands_the_units(tmp_path):
     (tmp_path / "bin/edgeform-device").write_text("#!/bin/sh\n")
     (tmp_path / "bin/edgeform-device").chmod(0o755)
     files = []
-    for name, text in pull.units(layout, "https://updates.example/site", 900, 300).items():
+    given = {"EDGEFORM_PULL_CA": "/etc/edgeform/ca.pem"}
+    for name, text in pull.units(layout, "https://updates.example/site", 900, 300, given).items():
         files.append(tmp_path / name)
         files[-1].write_text(text)
     done = subprocess.run(
@@ -331,6 +431,7 @@ def test_systemd_understands_the_units(tmp_path):
         check=False,
     )
     assert str(tmp_path) not in done.stderr, done.stderr
+    assert "Environment=EDGEFORM_PULL_CA=/etc/edgeform/ca.pem\n" in files[0].read_text()
 
 
 def test_an_unenrolled_machine_pulls_nothing(tmp_path):

@@ -9,19 +9,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support import device as devices
 from support.device import MODEL_FILES, RUNTIME_FILES, a_model, an_artifact
+from support.here import write_receipt
 from support.stick import files_of
 
 from edgeform.cli.trusting import open_site_trust
 from edgeform.cli.workspace import Workspace
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import Objects
-from edgeform_device import receipts as device_receipts
-from edgeform_device import signing
+from edgeform_device import driftlog, signing
 from edgeform_device.durable import Disk
 from edgeform_device.identity import short_code
 from edgeform_device.layout import layout_for
 from edgeform_wire import digest as digests
 from edgeform_wire import receipt as wire
+from edgeform_wire.finding import Finding
 from edgeform_wire.generation import Generation
 
 
@@ -61,18 +62,23 @@ def stick(published, tmp_path):
     return place
 
 
-def write_receipt(here, transaction, **changed):
+def write_finding(here, path):
+    """As `drift --keep` on the device does when that file differs."""
     layout = layout_for(str(here.prefix()))
-    fields = {
-        "site": "lab", "device": "here-1", "seq": 1, "prev": wire.GENESIS,
-        "transaction": transaction, "road": "usb", "deployment": 1,
-        "plan_digest": digests.of_bytes(b"plan"), "from_generation": 0, "to_generation": 1,
-        "digest": digests.of_bytes(b"manifest"), "result": "committed", "reason": "",
-        "checks": (), "seconds": {}, "derived": {}, "tool": "0.1.0", "boot_id": "b",
-        "wall_time": "2026-11-22T00:00:00Z", "clock": "ntp", "signing": "unsigned",
-    }  # fmt: skip
-    receipt = wire.Receipt(**(fields | changed))
-    device_receipts.append(Disk(), layout, signing.find_signer(Disk(), layout), receipt)
+    found = Finding(
+        site="lab", device="here-1", seq=1, prev=wire.GENESIS, first="2026-11-22T00:00:00Z",
+        last="2026-11-22T00:00:00Z", times=1, clock="ntp", generation=1, digest=wire.GENESIS,
+        drift=({"kind": "file", "path": path, "expected": "a", "actual": "b"},), health=(),
+        needs_hands="", signing="unsigned",
+    )  # fmt: skip
+    driftlog.keep(Disk(), layout, signing.find_signer(Disk(), layout), found)
+
+
+def alter_findings(chain, alter):
+    file = chain.with_name("device-here-1.drift.json")
+    document = json.loads(file.read_bytes())
+    alter(document["kept"])
+    file.write_text(json.dumps(document))
 
 
 def left(here, stick):
@@ -120,9 +126,14 @@ def test_nothing_published_makes_no_stick(here, tmp_path):
 def test_receipts_come_home_once_and_the_record_knows_the_state(published, stick):
     write_receipt(published, "t1")
     write_receipt(published, "t2", result="rolled_back", reason="golden failed")
+    write_finding(published, "trees/some/file")
     left(published, stick)
     said = published.run("bundle", "ingest", str(stick))
     assert said.code == 0, said
+    assert "here-1\tdrift\tgeneration 1" in said.out
+    assert "file trees/some/file" in said.out
+    kept = (published.site / "records/here-1.drift.json").read_bytes()
+    assert kept == (stick / "edgeform/return/device-here-1.drift.json").read_bytes()
     assert said.out.count("here-1\treceipt") == 2
     assert "golden failed" in said.out
     records = published.site / "records"
@@ -132,6 +143,31 @@ def test_receipts_come_home_once_and_the_record_knows_the_state(published, stick
     again = published.run("bundle", "ingest", str(stick))
     assert (again.code, again.out) == (0, "here-1\tno news\n")
     assert published.run("receipts", "here-1", "--offline").code == 0
+
+
+@pytest.mark.slow
+def test_what_a_device_kept_is_proven_over_a_connection_as_well(published):
+    write_finding(published, "trees/some/file")
+    said = published.run("drift", "here-1", "--on-device")
+    assert (said.code, "trees/some/file" in said.out) == (2, True), said
+    log = published.prefix() / "state/drift.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"some/file", b"else/file"))
+    said = published.run("drift", "here-1", "--on-device")
+    assert (said.code, "trees" in said.out) == (8, False), said
+    assert "finding 1: its signature is not the device's" in said.err
+
+
+@pytest.mark.slow
+def test_a_merge_conflict_in_the_records_is_named_and_nothing_is_taken(published, stick):
+    write_receipt(published, "t1")
+    left(published, stick)
+    assert published.run("bundle", "ingest", str(stick)).code == 0
+    file = published.site / "records/here-1.jsonl"
+    file.write_bytes(b"<<<<<<< HEAD\n" + file.read_bytes())
+    before = file.read_bytes()
+    said = published.run("bundle", "ingest", str(stick))
+    assert (said.code, "a merge conflict of Git stands in it" in said.err) == (12, True), said
+    assert file.read_bytes() == before
 
 
 @pytest.mark.slow
@@ -156,6 +192,12 @@ LIES = {
     "torn": (12, "torn off"),
     "the state altered": (8, "the signature of its state is not the device's"),
     "the state unsigned": (8, "its state is unsigned"),
+    "a finding altered": (8, "finding 2: its signature is not the device's"),
+    "a finding left out": (12, "finding 2: number 3 follows 1"),
+    "the last finding left out": (12, "its findings end with number 2"),
+    "no findings": (12, "its findings are missing: it has 3 of them"),
+    "findings of another time": (12, "some are missing, or they are of another time"),
+    "unreadable findings": (12, "its findings are unreadable"),
     "a link": (12, "is a link or a special file"),
     "another device's": (12, "it is of lab/here-1"),
     "not JSON": (12, "state is unreadable"),
@@ -165,6 +207,7 @@ LIES = {
 def test_a_gap_or_a_forgery_is_named_and_nothing_is_taken(published, stick):
     for name in ("t1", "t2", "t3"):
         write_receipt(published, name)
+        write_finding(published, name)
     chain = left(published, stick)
     folder, honest = chain.parent, stick / "honest"
     chain.parent.rename(honest)
@@ -205,12 +248,24 @@ def tell(lie, chain, stick):
             state.write_text(json.dumps(signed))
         case "the state unsigned":
             state.write_text(json.dumps(dict(signed, signature=None)))
+        case "a finding altered":
+            alter_findings(chain, lambda kept: kept[1]["finding"].update(drift=[]))
+        case "a finding left out":
+            alter_findings(chain, lambda kept: kept.pop(1))
+        case "the last finding left out":
+            alter_findings(chain, lambda kept: kept.pop())
+        case "no findings":
+            chain.with_name("device-here-1.drift.json").unlink()
+        case "findings of another time":
+            alter_findings(chain, lambda kept: kept.clear())
+        case "unreadable findings":
+            chain.with_name("device-here-1.drift.json").write_bytes(b"[]")
         case "a link":
             (stick / "elsewhere").write_bytes(chain.read_bytes())
             chain.unlink()
             chain.symlink_to(stick / "elsewhere")
         case "another device's":
-            for file in (chain, state):
+            for file in chain.parent.iterdir():
                 file.rename(file.with_name(file.name.replace("here-1", "away")))
         case _:
             state.write_bytes(b"\xff\x00")

@@ -6,11 +6,14 @@ import json
 import subprocess
 import threading
 
+import jsonschema
 import pytest
 
 from edgeform.cli.asking import Missed
 from edgeform.cli.drifting import _with_checks, sampled
+from edgeform.drift import notify
 from edgeform.drift.compare import Compared, Word
+from edgeform.shipped import shipped
 from edgeform_wire.receipt import CheckResult
 
 NAMES = tuple(f"cam-{n:03}" for n in range(200))
@@ -89,16 +92,62 @@ def test_what_was_found_is_told_and_a_clean_fleet_is_silent(here, posted):
     said = here.run("drift", "--webhook", "json=env/HOOK", "--webhook", "slack=env/HOOK")
     assert said.code == 9, said.err
     assert [d["device"] for d in posted[0]["devices"]] == ["away"]
+    schema = json.loads(shipped("schemas", "drift.schema.json").read_text())
+    jsonschema.validate(posted[0], schema)
+    lines = here.run("drift", "--json").objects
+    assert [found["device"] for found in lines] == ["here-1", "away"]
+    for found in lines:
+        jsonschema.validate(found, schema)
     assert "away: unknown" in posted[1]["text"]
 
 
-def test_a_webhook_that_does_not_answer_is_exit_13_and_its_address_stays_secret(here, monkeypatch):
+def test_a_webhook_that_does_not_answer_is_said_and_changes_no_exit_code(
+    here, monkeypatch, tmp_path
+):
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/canary-path")
-    said = here.run("drift", "--webhook", "slack=env/HOOK")
-    assert said.code == 13
+    file = tmp_path / "edgeform.prom"
+    said = here.run("drift", "--webhook", "slack=env/HOOK", "--textfile", str(file))
+    assert said.code == here.run("drift").code == 9
+    assert 'edgeform_drift_untold_webhooks{site="lab"} 1\n' in file.read_text()
     assert "webhook slack on 127.0.0.1: not delivered" in said.err
     assert "canary-path" not in said.out + said.err
     assert "away" in said.out, "the findings are there all the same"
+
+
+@pytest.mark.parametrize("behaviour", ["hangs", "redirects", "fails"])
+def test_whatever_a_webhook_does_the_findings_stand_with_their_code(here, monkeypatch, behaviour):
+    monkeypatch.setattr(notify.deliver, "__kwdefaults__", {"timeout_s": 0.7})
+    released = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_POST(self):
+            if behaviour == "hangs":
+                released.wait(30)
+                return
+            self.send_response(302 if behaviour == "redirects" else 500)
+            self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    monkeypatch.setenv("HOOK", f"http://127.0.0.1:{server.server_port}/canary-path")
+    said = here.run("drift", "--webhook", "teams=env/HOOK", "--webhook", "json=env/HOOK")
+    released.set()
+    server.shutdown()
+    server.server_close()
+    assert said.code == 9, said.err
+    assert "away" in said.out
+    why = {"hangs": "no answer within 1 s", "redirects": "answer 302", "fails": "answer 500"}[
+        behaviour
+    ]
+    for form in ("teams", "json"):
+        assert f"webhook {form} on 127.0.0.1: {why}; nobody was told there" in said.err
+    assert "canary-path" not in said.out + said.err
 
 
 @pytest.mark.parametrize("wanted", ["slack", "irc=env/HOOK", "slack=https://x/y", "slack="])

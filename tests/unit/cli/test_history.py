@@ -71,6 +71,7 @@ def test_runs_of_this_machine(told):
     assert said.code == 0, said.err
     (found,) = said.objects
     assert (found["exit_code"], found["counts"], found["who"]) == (9, {"waiting": 2}, "kim")
+    jsonschema.validate(found, json.loads((REPOSITORY / "schemas" / "run.schema.json").read_text()))
     assert "2 waiting" in told.run("history", "--runs").out
 
 

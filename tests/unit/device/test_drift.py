@@ -12,7 +12,7 @@ from support.device import (
 
 from edgeform_device import drift, generations, trees
 from edgeform_device.errors import Usage
-from edgeform_device.records import Committed, State
+from edgeform_device.records import Committed, State, Txn
 
 MODEL, RUNTIME = a_model(), an_artifact(RUNTIME_FILES)
 
@@ -45,6 +45,46 @@ def test_a_link_that_points_elsewhere_is_named(device):
     assert found(device) == [("link", "current", "gen/7")]
     os.unlink(device.layout.current)
     assert found(device) == [("link", "current", "absent")]
+
+
+def a_transaction(to_generation: int) -> Txn:
+    return Txn(
+        id="t2", from_generation=1, from_digest=None, to_generation=to_generation, to_digest="sha256:" + "7" * 64,
+        deployment=2, plan_digest="sha256:" + "1" * 64, road="ssh", who="kim@desk", phase="switch", confirm="local",
+        confirm_s=5.0, soak_s=1.0, window_s=0.0, nonce="n", reboot_required=False, boots_left=0, boot_id="b",
+        deadline_s=60.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("decided", ["txn", "txn_commit", "txn_revert"])
+@pytest.mark.parametrize("link", [1, 7])
+def test_where_a_transaction_under_way_has_switched_to_is_no_drift(device, decided, link):
+    device.disk.replace_link(device.layout.current, f"gen/{link}")
+    State(device.disk, device.layout).write_txn(a_transaction(7))
+    if decided != "txn":
+        os.rename(device.layout.txn, getattr(device.layout, decided))
+    assert found(device) == []
+    device.disk.replace_link(device.layout.current, "gen/8")
+    assert found(device) == [("link", "current", "gen/8")]
+
+
+def test_a_transaction_that_ends_between_two_looks_is_looked_at_again(device, monkeypatch):
+    """The commit is read, then the transaction is over: the link leads to what is committed by now."""
+    state = State(device.disk, device.layout)
+    device.disk.replace_link(device.layout.current, "gen/2")
+    content = a_generation(MODEL, RUNTIME)
+    real, asked = State.committed, []
+
+    def committed(self):
+        asked.append(1)
+        answer = real(self)
+        if len(asked) == 1:
+            generations.write(device.disk, device.layout, 2, a_deployment(content), "ssh")
+            state.write_committed(Committed(2, content.digest, 2, "t2"))
+        return answer
+
+    monkeypatch.setattr(State, "committed", committed)
+    assert found(device) == []
 
 
 def test_an_edited_manifest_is_named_and_believed_no_further(device):

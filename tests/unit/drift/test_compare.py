@@ -9,7 +9,8 @@ from edgeform.cli.cmd_drift import codes_of
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.observed import DriftFound, PendingTransaction, PipelineHealth
 from edgeform.drift.compare import Word, compare
-from edgeform.errors import CHANGES_PRESENT, DeviceBlocked, Incomplete
+from edgeform.drift.schedule import FOUND as FOUND_CODES
+from edgeform.errors import CHANGES_PRESENT, Incomplete, SpecInvalid
 from edgeform.plan import Base, Blocked, Busy, Changed, Held, Unchanged
 from edgeform.plan.changes import KeepGenerations, Reason, RestoreDrift
 
@@ -45,9 +46,15 @@ def test_what_we_changed_is_pending_and_no_drift():
     assert words(seen(), planned(OURS)) == (Word.PENDING,)
 
 
-def test_exit_codes_are_those_of_a_plan_where_both_say_the_same():
+def test_what_was_found_is_never_the_exit_code_of_a_run_that_did_not_look():
     held = Held(**WHO, base=BASE, digest=digest("bad"), detail="failed before")
-    assert codes_of(compare(seen(), held)) == [DeviceBlocked.exit_code]
+    assert codes_of(compare(seen(), held)) == [CHANGES_PRESENT]
+    every = [held, planned(OURS), planned(THEIRS), Unchanged(**WHO, base=BASE), None]
+    found = {
+        code for p in every for code in codes_of(compare(seen(drift=(FOUND,), needs_hands="x"), p))
+    }
+    assert SpecInvalid.exit_code not in found
+    assert found - {0} <= set(FOUND_CODES)
     assert codes_of(compare(seen(), planned(OURS))) == [0]
     assert codes_of(compare(seen(drift=(FOUND,)), planned(THEIRS))) == [CHANGES_PRESENT]
     assert codes_of(compare(an_absentee(), None)) == [Incomplete.exit_code]
@@ -83,6 +90,19 @@ def test_a_transaction_under_way_is_pending():
     found = compare(seen(), Busy(**WHO, base=BASE, transaction=transaction))
     assert found.words == (Word.PENDING,)
     assert "ada" in found.notes[0]
+
+
+def test_services_that_a_transaction_restarts_are_no_drift():
+    transaction = PendingTransaction(
+        id="t", phase="undecided", to_generation=4, who="ada", until=""
+    )
+    health = (PipelineHealth(name="gate", state="failed"),)
+    busy = Busy(**WHO, base=BASE, transaction=transaction)
+    assert words(seen(health=health, transaction=transaction), busy) == (Word.PENDING,)
+    assert words(seen(health=health, transaction=transaction, drift=(FOUND,)), busy) == (
+        Word.DRIFT,
+        Word.PENDING,
+    ), "what moved is drift all the same"
 
 
 def test_a_blocked_device_is_not_called_clean():

@@ -138,6 +138,22 @@ def test_what_nobody_planned_is_not_applied(host):
     assert "edgeform plan --out" in failed.value.hint
 
 
+def test_a_branch_that_was_forced_after_it_was_planned_has_no_plan(host):
+    """The request's head is another commit now; the plan of the one before is not taken for it."""
+    kept(host)
+    host.pulls[MERGED][1]["head"]["sha"] = "f" * 40
+    with pytest.raises(Stale, match="No plan was kept for pull request 7"):
+        fetch(rest(host, GITHUB_SHA=MERGED))
+
+
+@pytest.mark.parametrize("service", ["github", "gitlab"])
+def test_a_main_branch_that_was_forced_is_a_commit_that_no_request_merged(host, service):
+    kept(host) if service == "github" else merge_request(host)
+    variable = "GITHUB_SHA" if service == "github" else "CI_COMMIT_SHA"
+    with pytest.raises(Stale, match="was merged by no"):
+        fetch(rest(host, service, **{variable: "9" * 40}))
+
+
 def test_an_artifact_that_is_no_archive_is_corrupt(host):
     kept(host)
     host.artifacts[0]["zip"] = b"PK\x03\x04 and nothing"

@@ -7,7 +7,8 @@ import pytest
 from support.socket_runtime import SocketRuntime
 
 from edgeform_device import checks
-from edgeform_device.subject import Subject
+from edgeform_device.figures import Watch
+from edgeform_device.subject import Previous, Subject
 from edgeform_wire import golden
 from edgeform_wire.generation import PipelineUse
 
@@ -113,13 +114,13 @@ class Runtime:
 def judged(tmp_path, model_tree):
     servers = []
 
-    def judge(runtime, **wanted):
+    def judge(runtime, pause=lambda s: None, **wanted):
         path = tmp_path / f"{len(servers)}.sock"
         servers.append(SocketRuntime(path, runtime))
         stages = {"runtime": {"threads": 1, "precision": "f32", "provider": None}}
         use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", stages, wanted, {})
         subject = Subject(use, str(model_tree), str(path), os.getpid(), generation=7)
-        found = checks.run_checks(subject, pause=lambda s: None)
+        found = checks.run_checks(subject, Watch(pause=pause))
         return {r.name: r for r in found}, checks.is_acceptable(found)
 
     yield judge
@@ -166,6 +167,17 @@ def test_a_wrong_runtime_is_caught_by_the_check_that_is_there_for_it(
     assert re.search(sentence, results[check].detail), results[check].detail
 
 
+@pytest.mark.parametrize(("computes_in", "verdict"), [("f16", "pass"), ("bf16", "fail")])
+def test_a_signed_half_precision_file_is_a_choice_and_any_other_narrowing_is_not(
+    judged, model_tree, computes_in, verdict
+):
+    index = model_tree / golden.INDEX_PATH
+    cases = golden.decode(index.read_bytes()).cases
+    index.write_bytes(golden.GoldenSet("f16", "onnxruntime", "1.0", cases).encoded())
+    results, _ = judged(wrong(precision=computes_in), golden=True)
+    assert results["configuration"].verdict == verdict, results["configuration"]
+
+
 def test_a_claimed_accelerator_without_its_library_is_a_lie(judged):
     results, acceptable = judged(
         wrong(provider="CUDAExecutionProvider"), golden=True, provider="CUDAExecutionProvider"
@@ -206,7 +218,7 @@ def test_an_answer_that_changes_from_call_to_call_is_no_function(judged):
 
     results, acceptable = judged(Drifting(), golden=True)
     assert not acceptable
-    assert "repeated" in results["golden"].detail
+    assert "repeated" in results["repeat"].detail
 
 
 def test_a_silent_socket_fails_the_service_check(tmp_path, model_tree):
@@ -258,3 +270,102 @@ def test_too_little_disk_fails(model_tree, tmp_path):
     use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", {}, {"min_free_disk_bytes": 10}, {})
     subject = Subject(use, str(model_tree), str(tmp_path / "none"), 1, free_disk_bytes=9)
     assert ("disk", "fail") in [(r.name, r.verdict) for r in checks.run_checks(subject)]
+
+
+def test_what_the_process_does_by_itself_is_not_held_against_the_model(judged):
+    """A pipeline under traffic spends CPU time of its own; only what our questions add is the model's."""
+    import threading
+    import time
+
+    ended = threading.Event()
+
+    def busy():
+        while not ended.is_set():
+            end = time.thread_time() + 0.002
+            while time.thread_time() < end:
+                pass
+            time.sleep(0.002)
+
+    def wait(self, values):
+        time.sleep(0.006)
+        return softmax_like(values)
+
+    thread = threading.Thread(target=busy, daemon=True)
+    thread.start()
+    try:
+        results, acceptable = judged_with_pauses(judged, wrong(network=wait))
+    finally:
+        ended.set()
+        thread.join()
+    assert results["latency"].verdict == "inconclusive", results["latency"]
+    assert acceptable
+
+
+def judged_with_pauses(judged, runtime):
+    import time
+
+    return judged(runtime, pause=time.sleep, golden=True, p50_ms=2.5)
+
+
+class WithInputs(Runtime):
+    """A runtime that shows what its preprocessing made of a frame."""
+
+    made = (0.0, 1.0)
+
+    def state(self):
+        return dict(
+            super().state(),
+            slots={"live": {"generation": 7, "effective": super().state()["effective"]}},
+        )
+
+    def __call__(self, header, body):
+        answer, content = super().__call__(header, body)
+        if header.get("shows_inputs"):
+            answer["inputs"] = [{"name": "x", "dtype": "float32", "shape": [1, 2]}]
+            content += pack(self.made)
+        return answer, content
+
+
+def test_a_frame_that_preprocessing_turns_into_nan_is_caught(judged):
+    assert judged(WithInputs(), golden=True)[1]
+
+    class Spoiled(WithInputs):
+        made = (0.0, float("nan"))
+
+    results, acceptable = judged(Spoiled(), golden=True)
+    assert not acceptable
+    assert "seen: input 'x' is not finite" in results["golden"].detail
+
+
+def test_a_golden_whose_own_input_is_not_finite_is_no_golden(judged, model_tree):
+    (model_tree / "golden/1.in").write_bytes(pack([1.0, float("nan"), 2.0, 3.0]))
+    results, acceptable = judged(Runtime(), golden=True)
+    assert not acceptable
+    assert "input 'x' is not finite" in results["golden"].detail
+
+
+def test_the_generation_before_answers_the_same_inputs_on_the_same_device(tmp_path, model_tree):
+    servers = [SocketRuntime(tmp_path / f"{n}.sock", Runtime()) for n in ("old", "new")]
+    use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", {}, {"golden": True}, {})
+    before = Previous(str(tmp_path / "old.sock"), str(model_tree), os.getpid())
+    path = str(tmp_path / "new.sock")
+    subject = Subject(use, str(model_tree), path, os.getpid(), previous=before)
+    found = {r.name: r for r in checks.run_checks(subject, Watch(pause=lambda s: None))}
+    for server in servers:
+        server.close()
+    assert found["previous"].verdict == "pass"
+    assert found["previous"].measured["answers_asked"] == 3
+    assert found["previous"].measured["answers_agreed"] == 3
+
+
+def test_a_generation_before_that_does_not_answer_is_left_out_and_said(tmp_path, model_tree):
+    server = SocketRuntime(tmp_path / "new.sock", Runtime())
+    use = PipelineUse("gate", DIGEST, DIGEST, "onnxruntime", {}, {"golden": True}, {})
+    before = Previous(str(tmp_path / "gone.sock"), str(model_tree), os.getpid())
+    subject = Subject(
+        use, str(model_tree), str(tmp_path / "new.sock"), os.getpid(), previous=before
+    )
+    found = {r.name: r for r in checks.run_checks(subject, Watch(pause=lambda s: None))}
+    server.close()
+    assert found["previous"].verdict == "skipped"
+    assert checks.is_acceptable(tuple(found.values()))

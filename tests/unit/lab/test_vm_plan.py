@@ -68,6 +68,16 @@ def test_the_shared_image_is_only_what_lies_below():
     assert "/cache/disk.ext4" not in qemu_command(a_plan())
 
 
+def test_images_are_disks_of_their_own_that_the_machine_can_only_read():
+    command = qemu_command(a_plan(images=(Path("/a/one.ext4"), Path("/a/two.ext4"))))
+    drives = [command[n + 1] for n, word in enumerate(command) if word == "-drive"]
+    assert drives[1:] == [
+        "if=none,id=image0,file=/a/one.ext4,format=raw,readonly=on",
+        "if=none,id=image1,file=/a/two.ext4,format=raw,readonly=on",
+    ]
+    assert "virtio-blk-pci,drive=image1" in command
+
+
 def test_a_snapshot_is_gone_on_from_instead_of_booting():
     assert "-loadvm" not in qemu_command(a_plan())
     assert value_after(qemu_command(a_plan(), snapshot="ready"), "-loadvm") == "ready"

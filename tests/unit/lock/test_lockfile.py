@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeform.diagnostics import rendered as shown
-from edgeform.domain.artifacts import LockedArtifact, LockedSource, VersionRule
+from edgeform.domain.artifacts import LockedArtifact, LockedFile, LockedSource, VersionRule
 from edgeform.errors import SpecInvalid
 from edgeform.lock import codes
 from edgeform.lock.lockfile import lock_of, read, read_text, rendered, write
@@ -54,6 +54,22 @@ def test_a_lock_is_read_as_it_was_written(tmp_path):
     write(tmp_path / "edgeform.lock", lock)
     assert read(tmp_path / "edgeform.lock").checked() == lock
     assert lock.version_of("digits") == "1.0.0"
+
+
+def test_the_files_of_a_version_are_locked_one_by_one(tmp_path):
+    files = (
+        LockedFile(path="golden/index.json", size_bytes=2, digest=D),
+        LockedFile(path="model.onnx", size_bytes=1998, digest=D[:-1] + "b"),
+    )
+    lock = lock_of([a_source(files=files)], [])
+    write(tmp_path / "edgeform.lock", lock)
+    assert read(tmp_path / "edgeform.lock").checked().sources[0].files == files
+
+
+def test_a_lock_without_files_is_read_and_written_as_before():
+    lock = lock_of([a_source()], [])
+    assert '"files"' not in rendered(lock)
+    assert read_text(rendered(lock).encode(), "x").checked().sources[0].files == ()
 
 
 def test_one_line_stands_for_one_entry_and_order_does_not_matter():

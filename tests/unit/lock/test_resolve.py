@@ -8,7 +8,7 @@ from support.spec import a_site, an_object, some_devices
 
 from edgeform.domain.artifacts import VersionRule
 from edgeform.domain.build_request import request_of
-from edgeform.errors import UsageError
+from edgeform.errors import Corrupt, UsageError
 from edgeform.lock.lockfile import lock_of, read_text, rendered
 from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of, unbuilt
 from edgeform.registry.base import VersionNotFound
@@ -49,18 +49,22 @@ class Builder:
         )
 
     def runtime(self, request):
-        self.asked.append(f"{request.engine}/{request.arch}")
+        self.asked.append("+".join((f"{request.engine}/{request.arch}", *request.extras)))
         if request.arch != self.arch:
             return None
         return Artifact(
             kind="runtime",
             name=request.engine,
             version="1.0.0",
-            variant=f"{request.arch}-py{request.python}",
+            variant="+".join((f"{request.arch}-py{request.python}", *request.extras)),
             epoch=0,
             requires=Requires(arch=request.arch, glibc=request.glibc, python=request.python),
             files=(),
-            metadata={"engine": request.engine, "engine_version": "1.24.0"},
+            metadata={
+                "engine": request.engine,
+                "engine_version": "1.24.0",
+                "extras": list(request.extras),
+            },
         )
 
 
@@ -190,6 +194,16 @@ def test_files_that_changed_under_a_version_are_noticed(world):
     assert found.changes == ("digits: 1.0.0 has other files than before",)
 
 
+def test_a_version_whose_files_changed_is_not_taken_unless_somebody_asks_for_it(world):
+    site = world.site(a_model("{exact: 1.0.0}"), some_devices(PC))
+    first = world.renew(site)
+    assert [f.path for f in first.lock.sources[0].files] == ["model.onnx", "q/model.onnx"]
+    (world.registry / "digits" / "1.0.0" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(Corrupt, match=r"other files than were locked: model\.onnx") as caught:
+        world.renew(site, first.lock, is_here=lambda _: False)
+    assert "edgeform lock --update digits" in caught.value.hint
+
+
 def test_closures_that_cannot_be_made_here_are_kept_or_named(world):
     arm = "{name: e, class: builtin/linux-aarch64, connect: {host: i}}"
     site = world.site(some_devices(PC, arm))
@@ -215,11 +229,42 @@ def test_closures_are_asked_for_once_for_each_kind_of_system(world):
     site = world.site(
         some_devices(PC, "{name: e, class: builtin/linux-x86_64, connect: {host: i}}")
     )
-    assert runtimes_of(d.hardware for d in site.devices) == (
+    assert runtimes_of(site.devices) == (
         RuntimeRequest(
             engine="onnxruntime", engine_version=None, arch="x86_64", glibc="2.36", python="3.11"
         ),
     )
+
+
+def a_camera(name, capture):
+    spec = f"{{capture: {capture}, infer: {{model: digits}}, postprocess: {{threshold: {{}}}}}}"
+    return an_object("Pipeline", name, spec)
+
+
+def test_a_closure_is_asked_for_with_what_the_stages_of_its_devices_need(world):
+    films = '{video_stream: {url: "rtsp://h/s"}}'
+    devices = some_devices(
+        "{name: d, class: builtin/linux-x86_64, connect: {host: h}, pipelines: [{name: pushed}]}",
+        "{name: e, class: builtin/linux-x86_64, connect: {host: i}, pipelines: [{name: pushed}, {name: filmed}]}",
+        "{name: f, class: builtin/linux-x86_64, connect: {host: j}, pipelines: [{name: filmed}]}",
+    )
+    cameras = (a_camera("pushed", "{http_push: {}}"), a_camera("filmed", films))
+    site = world.site(a_model("{exact: 1.0.0}"), *cameras, devices)
+    first = world.renew(site)
+    assert world.builder.asked[1:] == ["onnxruntime/x86_64", "onnxruntime/x86_64+video"]
+    runtimes = [a for a in first.lock.artifacts if a.kind == "runtime"]
+    assert [(a.variant, a.extras) for a in runtimes] == [
+        ("x86_64-py3.11", ()),
+        ("x86_64-py3.11+video", ("video",)),
+    ]
+    assert read_text(rendered(first.lock).encode(), "edgeform.lock").lock == first.lock
+    assert world.renew(site, first.lock).lock == first.lock
+    assert world.builder.asked == []
+
+
+def test_a_lock_from_before_stage_extras_keeps_its_digest(world):
+    found = world.renew(world.site(a_model("{exact: 1.0.0}"), some_devices(PC)))
+    assert '"extras"' not in rendered(found.lock)
 
 
 def test_updating_what_the_site_does_not_have_is_wrong_usage(world):

@@ -22,11 +22,14 @@ from edgeform.domain.build_request import request_of
 from edgeform.domain.builds import Build, Step
 from edgeform.domain.drivers import DriverTuple
 from edgeform.domain.hardware import Engine, RuntimeChoice
-from edgeform.domain.pipeline import Checks
+from edgeform.domain.names import ModelName
+from edgeform.domain.pipeline import Checks, Limits, Pause, Shadow, Smaller, Thermal
 from edgeform.domain.site import SecretRef
+from edgeform.domain.stages.capture import VideoStream
 from edgeform.plan import problems, resolve
 from edgeform.plan.explained import EXPLAINED
 from edgeform_wire import generation
+from edgeform_wire.companions import companions
 
 TOKEN = SecretRef(provider="env", path="MQTT_TOKEN")
 
@@ -202,6 +205,33 @@ def test_an_unbuilt_runtime_lists_what_the_lock_has():
     assert "python 3.12" in found.detail
 
 
+FILMED = a_pipeline("filmed", capture=VideoStream(url="rtsp://h/s"))
+
+
+def test_a_device_gets_the_closure_with_what_its_pipelines_use_and_no_other():
+    plain = a_runtime_artifact()
+    video = a_runtime_artifact(extras=("video",), digest=digest("with video"))
+    more = a_runtime_artifact(extras=("gpio", "video"), digest=digest("with more"))
+    lock = a_lock(a_model_artifact(), plain, video, more)
+    assert plain in only(a_site(), lock).artifacts
+    both = only(a_site(a_device(pipelines=(a_pipeline(), FILMED))), lock)
+    assert [a for a in both.artifacts if a.kind == "runtime"] == [video]
+    assert {p.runtime for p in both.generation.pipelines} == {video.digest}
+    # The same pipeline on two devices of one class: another pipeline beside it decides.
+    site = a_site(a_device("cam-01"), a_device("cam-02", pipelines=(a_pipeline(), FILMED)))
+    assert [{p.runtime for p in d.generation.pipelines} for d in resolve(site, lock).desired] == [
+        {plain.digest},
+        {video.digest},
+    ]
+
+
+def test_a_lock_without_what_stages_need_is_refused_with_what_it_has():
+    found = problem(a_site(a_device(pipelines=(FILMED,))), a_lock())
+    assert found.code == "EF2104"
+    assert "with the stage extras video. It has: onnxruntime" in found.detail
+    assert found.hint == "edgeform lock"
+
+
 def test_the_newest_engine_that_the_class_allows_is_taken():
     old, new = a_runtime_artifact("1.9.0"), a_runtime_artifact("1.24.1")
     lock = a_lock(a_model_artifact(), old, new)
@@ -276,3 +306,27 @@ def test_drivers_come_from_the_class():
 def test_every_code_of_planning_is_explained_and_used():
     source = Path(problems.__file__).read_text()
     assert set(re.findall(r'code="(EF\d{4})"', source)) == set(EXPLAINED)
+
+
+def test_models_beside_a_pipelines_own_are_in_the_manifest_by_digest():
+    small = a_model("small")
+    thermal = Thermal(
+        smaller=Smaller(celsius=80.0, model=ModelName("small")), pause=Pause(celsius=90.0)
+    )
+    pipeline = replace(
+        a_pipeline(),
+        limits=Limits(thermal=thermal),
+        shadow=Shadow(model=ModelName("small"), every=7),
+    )
+    site = a_site(a_device(pipelines=(pipeline,)), models=(a_model(), small))
+    lock = a_lock(a_runtime_artifact(), a_model_artifact(), a_model_artifact("small"))
+    found = resolve(site, lock)
+    assert not found.blocked, found.diagnostics
+    generation = found.desired[0].generation
+    (use,) = generation.pipelines
+    artifact = next(a for a in generation.artifacts if a.name == "small")
+    assert use.stages["thermal"]["smaller"]["model"] == artifact.digest
+    assert use.stages["thermal"]["pause"] == {"celsius": 90.0}
+    assert use.stages["shadow"]["every"] == 7
+    assert use.stages["shadow"]["model_ref"] == f"small@{artifact.version}/{artifact.variant}"
+    assert companions(use.stages) == (("smaller", artifact.digest), ("shadow", artifact.digest))

@@ -1,6 +1,7 @@
 """Policies on a plan: the shipped ones, and that what cannot be judged is not allowed."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -48,6 +49,14 @@ def test_no_opaque_change_in_production_and_what_is_unknown_is_production(labels
         "cam-01: nobody can say beforehand what drivers.vendor_roles.acme.camera does",
     )
     assert found.warnings == ("cam-01: nothing brings drivers.reboot back",)
+
+
+def test_the_policy_of_the_documentation_is_one():
+    page = (REPOSITORY / "docs" / "how-to" / "git-and-ci.md").read_text()
+    (text,) = re.findall(r"```rego\n(.*?)```", page, re.DOTALL)
+    assert judge(policy(text), document()).denials == ()
+    many = {"devices": [{"situation": "changed"}] * 51}
+    assert judge(policy(text), document() | many).denials == ("more than 50 devices in one plan",)
 
 
 def test_a_folder_without_a_policy_is_no_permission(tmp_path):

@@ -131,6 +131,22 @@ def test_junit_has_one_case_per_device_and_says_why_each_failed_or_was_skipped()
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("6", "2", "2")
 
 
+JENKINS = {
+    "testsuites": {"name", "time", "tests", "failures", "errors"},
+    "testsuite": {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
+    "testcase": {"name", "classname", "time"},
+    "failure": {"type", "message"},
+    "skipped": {"message"},
+    "system-out": set(),
+}
+"""What may stand where, of junit-10.xsd of Jenkins' xunit plugin; the golden file was checked against all of it."""
+
+
+def test_junit_has_only_what_jenkins_schema_knows():
+    for found in ET.fromstring(document("junit").encode()).iter():
+        assert set(found.attrib) <= JENKINS[found.tag], found.tag
+
+
 def test_junit_survives_what_xml_cannot_write():
     plan = a_wide_plan()
     bad = Unreachable(

@@ -1,15 +1,20 @@
 """The page of a fleet: whole, small, quick, harmless; looked at in a real browser, light and dark, narrow and wide."""
 
 import html.parser
+import itertools
+import re
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageStat
-from support.browser import needs_chromium, screenshot
+from support.browser import judged_by_axe, needs_chromium, screenshot
 from support.fleet import a_fleet, a_moment, a_row
+from support.plan import a_wide_plan
 
 from edgeform.report.fleet import Health, Lane, Latency
 from edgeform.report.fleet_page import MOST_MOMENTS, fleet_page
+from edgeform.report.page import STYLE
+from edgeform.report.plan_page import plan_page
 from edgeform.report.sparkline import sparkline
 from edgeform.report.topology import MOST_LANES, topology
 
@@ -136,6 +141,64 @@ def test_a_sparkline_stays_within_its_frame(values, budget):
             assert 0 <= y <= 24
 
 
+def colours(scheme: str) -> dict[str, tuple[float, ...]]:
+    """The variables of a scheme as linear light, after WCAG 2.2 "relative luminance"."""
+
+    def linear(part: str) -> float:
+        value = int(part, 16) / 255
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    found = {}
+    for name, code in re.findall(r"--(\w+):#([0-9a-f]{3,6})", scheme):
+        full = "".join(c * 2 for c in code) if len(code) == 3 else code
+        found[name] = tuple(linear(full[n : n + 2]) for n in (0, 2, 4))
+    return found
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    lights = sorted(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in (one, other))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+READ = [
+    (text, ground)
+    for text in ("ink", "soft", "link", "good", "warn", "bad")
+    for ground in ("bg", "card")
+]
+READ += [(tone, f"{tone}bg") for tone in ("good", "warn", "bad", "idle")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("text", "ground"), READ)
+def test_every_text_stands_out_from_its_ground(scheme, text, ground):
+    light, dark = STYLE.split("@media(prefers-color-scheme:dark)")
+    found = colours(light) if scheme == "light" else colours(dark.partition("}}")[0])
+    assert contrast(found[text], found[ground]) >= 4.5
+
+
+def test_headings_go_down_by_one_and_everything_is_in_a_landmark():
+    text = fleet_page(a_fleet(12))
+    levels = [int(n) for n in re.findall(r"<h(\d)", text)]
+    assert levels[0] == 1
+    assert all(later - before <= 1 for before, later in itertools.pairwise(levels))
+    for landmark in ("header", "nav", "main", "footer"):
+        assert text.count(f"<{landmark}") == 1
+    # Every table: column heads and row heads, so that a cell can be read out with both.
+    for found in re.findall(r"<table>.*?</table>", text, re.DOTALL):
+        head, _, _ = found.partition("</thead>")
+        assert '<th scope="col"' in head
+        assert "<td" not in head
+    assert text.count('<th scope="row">') > 12
+
+
+def test_focus_goes_through_the_page_in_the_order_it_is_read():
+    seen = Seen(fleet_page(a_fleet(12)))
+    orders = [value for _, name, value in seen.attributes if name == "tabindex"]
+    assert set(orders) <= {"0", "-1"}, "no place jumps the queue"
+    first = next(value for tag, name, value in seen.attributes if tag == "a" and name == "href")
+    assert first == "#main"
+
+
 def brightness(picture: Image.Image) -> float:
     return ImageStat.Stat(picture.convert("L")).mean[0]
 
@@ -167,3 +230,27 @@ def test_the_page_in_a_real_browser(view, tmp_path, request):
     if request.config.getoption("--refresh-golden"):
         IMAGES.mkdir(exist_ok=True)
         picture.quantize(64).save(IMAGES / f"{view}.png", optimize=True)
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 420])
+def test_axe_finds_nothing_wrong_in_a_real_browser(tmp_path, width, is_dark):
+    for text in (fleet_page(a_fleet(12)), plan_page(a_wide_plan())):
+        assert judged_by_axe(text, tmp_path, width=width, is_dark=is_dark) == {}
+
+
+@needs_chromium
+def test_the_file_breaks_no_rule_of_its_own_and_looks_the_same_without_script(tmp_path):
+    page = tmp_path / "fleet.html"
+    page.write_text(fleet_page(a_fleet(12)))
+    pictures = []
+    for has_script in (True, False):
+        to = tmp_path / f"{has_script}.png"
+        # A picture with a silent console: the policy took the page's own style.
+        screenshot(page, to, width=900, height=1200, is_dark=False, has_script=has_script)
+        # The last rows of a headless window are not always painted.
+        pictures.append(Image.open(to).convert("RGB").crop((0, 0, 900, 1000)))
+    assert pictures[0].tobytes() == pictures[1].tobytes()
+    assert len(pictures[0].getcolors(1 << 20)) > 20, "it is not empty"

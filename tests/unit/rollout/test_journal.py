@@ -80,3 +80,48 @@ def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path):
         Journal(path)
     assert path.read_bytes() == b"not a database" * 100
     assert os.listdir(tmp_path) == ["journal.db"]
+
+
+def test_looking_makes_nothing_and_changes_nothing(tmp_path):
+    path = tmp_path / "journal.db"
+    with pytest.raises(JournalUnusable, match="cannot be used"):
+        Journal(path, may_write=False)
+    assert os.listdir(tmp_path) == []
+    with Journal(path) as journal:
+        run = journal.begin(plan_digest=PLAN, who="me", now="t0", devices=["a"])
+        with Journal(path, may_write=False) as looked:
+            assert [t.state for t in looked.turns(run)] == ["waiting"]
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                looked.touched(run, "a", transaction=None, now="t1")
+
+
+def test_a_journal_is_read_while_an_apply_holds_its_lock(tmp_path):
+    path = tmp_path / "journal.db"
+    with Journal(path) as journal:
+        run = journal.begin(plan_digest=PLAN, who="me", now="t0", devices=["a"])
+        journal._db.execute("BEGIN EXCLUSIVE")
+        journal._db.execute("UPDATE turns SET state = 'touched'")
+        with Journal(path, may_write=False) as looked:
+            assert [t.state for t in looked.turns(run)] == ["waiting"], "as it was before"
+        journal._db.execute("COMMIT")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_journal_in_a_folder_mounted_read_only_is_read(tmp_path):
+    folder, seen = tmp_path / "site", tmp_path / "stick"
+    seen.mkdir()
+    with Journal(folder / "journal.db") as journal:
+        run = journal.begin(plan_digest=PLAN, who="me", now="t0", devices=["a"])
+    program = (
+        "from pathlib import Path; from edgeform.rollout.journal import Journal\n"
+        f"with Journal(Path({str(seen / 'journal.db')!r}), may_write=False) as j:\n"
+        f"    print(j.turns({run})[0].state)"
+    )
+    mount = f'mount --bind {folder} {seen} && mount -o remount,bind,ro {seen} && exec {sys.executable} -c "$1"'
+    done = subprocess.run(
+        ("unshare", "--mount", "sh", "-c", mount, "sh", program),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
+    assert (done.returncode, done.stdout) == (0, "waiting\n"), done.stderr

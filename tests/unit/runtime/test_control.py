@@ -34,6 +34,16 @@ def reference(case, role="fp32"):
 
 def test_state_says_everything_the_interface_promises(daemon):
     state = daemon.state()
+    assert (state.pop("thermal"), state.pop("shadow")) == (None, None)
+    slot = state.pop("slots")["live"]
+    assert slot.pop("grown_bytes") > 0
+    assert slot == {
+        "generation": 1,
+        "generation_digest": a_pipeline_file().generation_digest,
+        "model_ref": "digits@1.0.0/f32",
+        "content": a_pipeline_file().content_digest,
+        "effective": state["effective"],
+    }
     assert state == {
         "ok": True,
         "pid": daemon.process.pid,
@@ -272,7 +282,10 @@ def test_a_wrong_infer_request_is_refused_and_the_connection_stays(shared, field
 def test_unknown_operations_name_those_there_are(shared):
     with shared.control() as control:
         answer, _ = control.raw({"op": "reboot"})
-        assert "drain, free, infer, load, state, swap, warm" in answer["error"]["summary"]
+        assert (
+            "drain, dump, features, figures, free, infer, load, state, swap, warm"
+            in answer["error"]["summary"]
+        )
         answer, _ = control.raw({})
         assert answer["error"]["code"] == "unknown_op"
 

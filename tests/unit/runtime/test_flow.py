@@ -116,6 +116,26 @@ def test_frames_are_kept_beside_results_within_the_same_limit(tmp_path):
     assert kept[-1].read_bytes()[-1] == 29
 
 
+@pytest.mark.parametrize(
+    ("start", "ending"),
+    [
+        (b"\x89PNG\r\n", "png"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "webp"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", "wav"),
+        (b"\x93NUMPY\x01\0", "npy"),
+        (b"P6\n4 4\n255\n", "ppm"),
+        (b"14:20 Press 3 stopped", "bin"),
+    ],
+)
+def test_a_kept_frame_has_the_ending_of_what_it_is(tmp_path, start, ending):
+    store = ResultStore(
+        StoreLocally("results", 50_000, 1e9, "encoded", ALWAYS), str(tmp_path), "gate"
+    )
+    store.write(a_result(0, start))
+    (kept,) = (f for f in tmp_path.rglob("*") if f.is_file() and f.suffix != ".jsonl")
+    assert kept.suffix == f".{ending}"
+
+
 def test_a_hostile_frame_name_stays_in_its_directory(tmp_path):
     store = ResultStore(
         StoreLocally("results", 50_000, 1e9, "encoded", ALWAYS), str(tmp_path), "gate"

@@ -1,7 +1,9 @@
 """The HTTP server with hand-written clients: protocol, metrics, health, pushed frames, malformed input."""
 
+import http.client as http_client
 import json
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -39,11 +41,12 @@ def binary_request(body=INPUT, **changes):
 def test_health_and_metadata_are_those_of_the_protocol(shared):
     http = shared.http()
     assert http.get("/v2/health/live") == (200, b'{"live": true}')
-    assert http.get("/v2/health/ready") == (200, b'{"ready": true}')
-    assert http.get("/v2/models/digits/ready")[0] == 200
+    assert http.get("/v2/health/ready") == (200, b'{"live": true, "ready": true}')
+    assert http.get("/v2/models/digits/ready") == (200, b'{"name": "digits", "ready": true}')
     server = json.loads(http.get("/v2")[1])
-    assert server["extensions"] == ["binary_tensor_data"]
+    assert server["extensions"] == ["binary_tensor_data", "statistics"]
     model = json.loads(http.get("/v2/models/digits/versions/1.0.0")[1])
+    assert model["platform"] == "onnx_onnxv1"
     assert model["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [1, 1, 64, 64]}]
     assert model["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [1, 10]}]
     assert json.loads(http.get("/v2/models/gate")[1])["name"] == "gate"
@@ -126,7 +129,7 @@ def test_a_wrong_inference_request_is_refused_with_a_sentence(shared, body, head
         ("/v2/models", 404),
         ("/v2/models/other", 404),
         ("/v2/models/digits/versions/9", 404),
-        ("/v2/models/digits/stats", 404),
+        ("/v2/models/digits/config", 404),
         ("/v2/models/digits/infer", 405),
         ("/v1/frames", 405),
         ("/%2e%2e/etc/passwd", 404),
@@ -237,6 +240,90 @@ def test_metrics_are_understood_by_prometheus_and_count_what_happened(daemon):
     assert variant.labels["provider"] == "CPUExecutionProvider"
     assert families["edgeform_resident_memory_bytes"].samples[0].value > 20_000_000
     assert all(s.labels["pipeline"] == "gate" for f in families.values() for s in f.samples)
+
+
+def test_statistics_count_requests_and_where_their_time_went(daemon):
+    http = daemon.http()
+    for _ in range(3):
+        assert http.post(URL, json_request())[0] == 200
+    assert http.post(URL, b"{")[0] == 400
+    (stat,) = json.loads(http.get("/v2/models/digits/versions/1.0.0/stats")[1])["model_stats"]
+    assert (stat["name"], stat["version"]) == ("digits", "1.0.0")
+    assert (stat["inference_count"], stat["execution_count"]) == (3, 3)
+    assert abs(stat["last_inference"] / 1000 - time.time()) < 60
+    parts = stat["inference_stats"]
+    assert {name: part["count"] for name, part in parts.items()} == {
+        **dict.fromkeys(
+            ("success", "queue", "compute_input", "compute_infer", "compute_output"), 3
+        ),
+        "fail": 1,
+        "cache_hit": 0,
+        "cache_miss": 0,
+    }
+    spent = sum(
+        parts[p]["ns"] for p in ("queue", "compute_input", "compute_infer", "compute_output")
+    )
+    assert spent == parts["success"]["ns"] > 0
+    assert [b["batch_size"] for b in stat["batch_stats"]] == [1]
+    assert json.loads(http.get("/v2/models/stats")[1])["model_stats"] == [stat]
+
+
+def a_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_server_with_a_token_answers_nobody_without_it_and_the_unix_socket_as_before(prefix):
+    prefix.put_model()
+    (prefix.path / "secrets").mkdir()
+    (prefix.path / "secrets" / "oip").write_bytes(b"a-token-of-the-plant\n")
+    port = a_port()
+    stages = some_stages(serving={"address": "0.0.0.0", "port": port, "token": "oip"})
+    path = prefix.put_pipeline(a_pipeline_file(stages=stages, secrets=("oip",)))
+    with running(prefix, path) as daemon:
+        http = http_client.HTTPConnection("127.0.0.1", port, timeout=10)
+        said = []
+        for value in (
+            None,
+            "Bearer wrong-token-of-it",
+            "Basic a-token-of-the-plant",
+            "Bearer \xe9",
+        ):
+            for target in (URL, "/metrics", "/healthz"):
+                headers = {} if value is None else {"Authorization": value}
+                http.request("POST" if target == URL else "GET", target, b"", headers)
+                answer = http.getresponse()
+                body = answer.read()
+                said.append((answer.status, answer.getheader("WWW-Authenticate")))
+                http.close()
+        assert set(said) == {(401, "Bearer")}
+        assert b"asks for a token" in body
+        http.request("GET", "/metrics", headers={"Authorization": "Bearer a-token-of-the-plant"})
+        assert http.getresponse().status == 200
+        http.close()
+        assert daemon.http().get("/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("serving", "secret", "words"),
+    [
+        ({"address": "0.0.0.0", "port": 1}, None, "is open to others and has no token"),
+        ({"address": "::", "port": 1}, None, "is open to others and has no token"),
+        ({"address": "0.0.0.0", "port": 1, "token": "oip"}, b"short", "has less than 16 bytes"),
+    ],
+)
+def test_a_server_that_others_reach_does_not_start_without_a_token(prefix, serving, secret, words):
+    prefix.put_model()
+    (prefix.path / "secrets").mkdir()
+    if secret is not None:
+        (prefix.path / "secrets" / "oip").write_bytes(secret)
+    names = () if secret is None else ("oip",)
+    stages = some_stages(serving=serving)
+    path = prefix.put_pipeline(a_pipeline_file(stages=stages, secrets=names))
+    with running(prefix, path, wait=False) as daemon:
+        assert daemon.process.wait(30) == 3
+    assert words in daemon.log()[-1]["detail"]
 
 
 def test_a_tcp_port_serves_the_same_on_loopback(prefix):

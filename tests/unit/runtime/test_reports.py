@@ -1,5 +1,6 @@
 """Reports: kept on disk until a real broker has them, in order, with what was lost said."""
 
+import contextlib
 import json
 import time
 from dataclasses import replace
@@ -14,8 +15,11 @@ from support.runtime import SCENES, Prefix, a_pipeline_file, running, some_stage
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.pipeline.broker import Broker
 from edgeform_runtime.pipeline.report import Remote
+from edgeform_runtime.secrets import Secrets
 from edgeform_runtime.stages.contract import Place
-from edgeform_runtime.stages.report.profiles import Profile, method_answer
+from edgeform_runtime.stages.report import conversation
+from edgeform_runtime.stages.report.asks import Answer, Ask, Desk
+from edgeform_runtime.stages.report.profiles import Profile
 from edgeform_runtime.stages.report.receipts import Receipts
 from edgeform_runtime.stages.report.remote import RemoteReporter
 from edgeform_runtime.stages.report.spool import Spool
@@ -165,15 +169,26 @@ def test_the_update_is_what_the_device_tool_left(tmp_path, files, expected):
     assert update_status(str(tmp_path)) == expected
 
 
+ASKS = {
+    "plain": [Ask("status", "topic", "q-1")],
+    "aws_iot": [Ask("status", "job", "job-7", 3), Ask("report", "desired", "q-2")],
+    "azure_iot": [Ask("status", "method", "5"), Ask("report", "desired", "q-2")],
+}
+
+
 @pytest.mark.parametrize("kind", ["plain", "aws_iot", "azure_iot"])
 def test_topics_and_payloads(kind, golden):
     place = Place("", "gate", "lab", "cam-01")
     profile = Profile(kind=kind, name="cam-01", place=place)
-    messages = [*profile.report(REPORT), profile.receipt(b'{"receipt":{}}')]
-    lines = [f"client id: {profile.client_id(0)}", f"user: {profile.username('hub.example')}"]
-    lines += [f"subscribe: {topic}" for topic in profile.answers()]
+    told = profile.report(REPORT, ("old-gate",))
+    messages = [*conversation.hello(profile), *told, profile.receipt(b'{"receipt":{}}')]
+    for ask in ASKS[kind]:
+        said = Answer(200, {"generation": 42, "update": {"state": "committed"}})
+        messages += conversation.answer(profile, ask, said)
+    lines = [f"client id: {profile.client_id}", f"user: {profile.username('hub.example')}"]
+    lines += [f"subscribe: {topic}" for topic in conversation.topics(profile)]
     for message in messages:
-        shown = json.dumps(json.loads(message.payload), indent=1, sort_keys=True)
+        shown = json.dumps(json.loads(message.payload or b"null"), indent=1, sort_keys=True)
         lines += [f"publish: {message.topic}", shown]
     golden(f"report-profiles/{kind}.txt", "\n".join(lines) + "\n")
 
@@ -185,30 +200,29 @@ def test_a_shadow_stays_below_what_aws_takes():
     assert json.loads(message.payload)["state"]["reported"]["generation"] == 42
 
 
-def test_a_method_that_nobody_has_is_answered():
-    assert method_answer("$iothub/methods/POST/exec/?$rid=7") == "$iothub/methods/res/404/?$rid=7"
-
-
 @pytest.fixture
 def broker(tmp_path_factory):
     with a_broker(tmp_path_factory.mktemp("broker")) as found:
         yield found
 
 
-def a_reporter(prefix, broker, profile="plain", metrics=None):
-    where = Broker("127.0.0.1", broker.port, False, None, None, None, None, None)
-    stage = Remote(profile, where, None, 60.0, 1_000_000)
+def a_reporter(prefix, broker, profile="plain", metrics=None, where=None, names=(), **changes):
+    where = where or Broker("127.0.0.1", broker.port, False, None, None, None, None, None)
+    stage = Remote(profile, where, None, 60.0, 1_000_000, **changes)
     place = Place(
         str(prefix),
         "gate",
         "lab",
         "cam-01",
+        Secrets(names, str(prefix / "secrets")),
         generation=42,
         generation_digest="sha256:00",
         model_ref="m@1/f32",
         metrics=metrics,
     )
-    return RemoteReporter(stage, place, 0)
+    found = RemoteReporter(stage, place, 0)
+    found.broker = where
+    return found
 
 
 @needs_broker
@@ -219,6 +233,7 @@ def test_what_happened_while_the_broker_was_away_arrives_in_order(tmp_path, brok
     before.write()
     before.write()
     before.close(0.1)
+    before.place.links.close()
     broker.start()
     listener = broker.listen("edgeform/#")
     reporter = a_reporter(tmp_path, broker)
@@ -227,6 +242,7 @@ def test_what_happened_while_the_broker_was_away_arrives_in_order(tmp_path, brok
         found = listener.wait(lambda seen: len(seen) >= 5)
     finally:
         reporter.close(5.0)
+        reporter.place.links.close()
         listener.close()
     base = "edgeform/v1/lab/cam-01"
     receipts = [m["receipt"]["seq"] for topic, m in found if topic == f"{base}/receipt"]
@@ -240,46 +256,193 @@ def test_what_happened_while_the_broker_was_away_arrives_in_order(tmp_path, brok
     assert reports[0]["update"] == {"state": "unknown", "committed": 0}
 
 
-@needs_broker
-def test_a_hubs_method_call_is_refused_and_its_topics_are_used(tmp_path, broker):
-    telemetry = broker.listen("devices/cam-01/messages/events/#")
-    hub = broker.listen("$iothub/#")
-    reporter = a_reporter(tmp_path, broker, "azure_iot")
+@contextlib.contextmanager
+def a_device(prefix, broker, profile, **changes):
+    """The device at a broker that asks for its certificate: a reporter, and what it was told to whom."""
+    secrets = prefix / "secrets"
+    secrets.mkdir()
+    names = ("ca.pem", "device.pem", "device.key")
+    for name in names:
+        (secrets / name).write_bytes((broker.authority.folder / name).read_bytes())
+    where = Broker("localhost", broker.tls_port, True, *names, None, None)
+    reporter = a_reporter(prefix, broker, profile, where=where, names=names, **changes)
+    reporter.start()
     try:
-        reporter.write()
-        ((topic, report),) = telemetry.wait(len)
-        ((twin_topic, twin),) = hub.wait(len)
-        hub.publish("$iothub/methods/POST/exec/?$rid=9", b"{}")
-        answered = hub.wait(lambda seen: any("/res/" in topic for topic, _ in seen))
+        yield reporter
     finally:
         reporter.close(5.0)
+        reporter.place.links.close()
+
+
+def at(seen, topic):
+    return [message for where, message in seen if where == topic]
+
+
+@needs_broker
+def test_a_hub_gets_telemetry_and_the_twin_and_asks_by_method_and_by_desired_properties(
+    tmp_path, broker
+):
+    telemetry = broker.listen("devices/cam-01/messages/events/#")
+    hub = broker.listen("$iothub/#")
+    try:
+        with a_device(tmp_path, broker, "azure_iot") as reporter:
+            hub.wait(lambda seen: at(seen, "$iothub/twin/GET/?$rid=get"))
+            twin = {
+                "desired": {},
+                "reported": {"edgeform": {"pipelines": {"gone": {}, "gate": {}}}},
+            }
+            hub.publish("$iothub/twin/res/200/?$rid=get", json.dumps(twin).encode())
+            for name, rid in (("status", 8), ("exec", 9), ("capture", 10)):
+                hub.publish(f"$iothub/methods/POST/{name}/?$rid={rid}", b"{}")
+            hub.wait(lambda seen: at(seen, "$iothub/methods/res/403/?$rid=10"))
+            reporter.write()
+            ((topic, report),) = telemetry.wait(len)
+            patch = "$iothub/twin/PATCH/properties"
+            wish = {"edgeform": {"ask": {"id": "w1", "operation": "report"}}, "$version": 5}
+            hub.publish(f"{patch}/desired/?$version=5", json.dumps(wish).encode())
+            telemetry.wait(lambda seen: len(seen) == 2)
+            seen = hub.wait(lambda seen: at(seen, f"{patch}/reported/?$rid=ask"))
+            # The same wish, as a connection later would bring it, is not carried out again.
+            again = {"desired": wish, "reported": {"edgeform": {"ask": wish["edgeform"]["ask"]}}}
+            hub.publish("$iothub/twin/res/200/?$rid=get", json.dumps(again).encode())
+            hub.publish("$iothub/methods/POST/status/?$rid=11", b"{}")
+            hub.wait(lambda seen: at(seen, "$iothub/methods/res/200/?$rid=11"))
+            assert len(telemetry.messages) == 2
+    finally:
         telemetry.close()
         hub.close()
     assert topic.endswith("$.ct=application%2Fjson&$.ce=utf-8&type=report")
-    assert twin_topic == "$iothub/twin/PATCH/properties/reported/?$rid=1"
-    assert twin["edgeform"]["seq"] == report["seq"] == 1
-    assert "$iothub/methods/res/404/?$rid=9" in [topic for topic, _ in answered]
+    (told,) = at(seen, f"{patch}/reported/?$rid={report['seq']}")
+    assert told["edgeform"]["seq"] == report["seq"]
+    assert told["edgeform"]["pipelines"]["gone"] is None
+    (status,) = at(seen, "$iothub/methods/res/200/?$rid=8")
+    assert (status["generation"], status["update"]["state"]) == (42, "unknown")
+    (refused,) = at(seen, "$iothub/methods/res/404/?$rid=9")
+    assert "updates come as signed deployments" in refused["reason"]
+    (answered,) = at(seen, f"{patch}/reported/?$rid=ask")
+    assert answered["edgeform"]["ask"] == {"id": "w1", "operation": "report", "status": 200}
 
 
 @needs_broker
-def test_a_shadow_that_is_rejected_is_counted(tmp_path, broker):
-    shadow = "$aws/things/cam-01/shadow/name/edgeform/update"
-    listener = broker.listen("$aws/#")
+def test_jobs_and_wishes_of_a_shadow_are_answered_and_a_rejected_shadow_is_counted(
+    tmp_path, broker
+):
+    base, shadow = "$aws/things/cam-01/jobs", "$aws/things/cam-01/shadow/name/edgeform"
+    cloud = broker.listen("$aws/#")
     metrics = Metrics("gate")
-    reporter = a_reporter(tmp_path, broker, "aws_iot", metrics)
+
+    def job(number, operation):
+        execution = {
+            "jobId": f"job-{number}",
+            "versionNumber": number,
+            "status": "IN_PROGRESS",
+            "jobDocument": {"operation": operation},
+        }
+        cloud.publish(f"{base}/start-next/accepted", json.dumps({"execution": execution}).encode())
+        (done,) = at(
+            cloud.wait(lambda seen: at(seen, f"{base}/job-{number}/update")),
+            f"{base}/job-{number}/update",
+        )
+        assert done["expectedVersion"] == number
+        return done
+
+    kept = []
     try:
-        reporter.write()
-        ((topic, document),) = listener.wait(len)
-        listener.publish(f"{shadow}/rejected", b'{"code":400}')
-        deadline = time.monotonic() + 10
-        while metrics.reports.total(outcome="rejected") != 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        with a_device(
+            tmp_path, broker, "aws_iot", metrics=metrics, commands=("report", "status", "capture")
+        ) as reporter:
+            cloud.wait(lambda seen: at(seen, f"{shadow}/get") and at(seen, f"{base}/start-next"))
+            assert job(1, "status")["statusDetails"]["generation"] == "42"
+            refused = job(2, "reboot")
+            assert refused["status"] == "REJECTED"
+            assert "signed deployments" in refused["statusDetails"]["reason"]
+            assert job(3, "capture")["status"] == "FAILED", "nobody keeps captures here"
+            reporter.place.desk.register("capture", lambda: kept.append(1) or {"kept": "a.efcap"})
+            done = job(4, "capture")
+            assert (done["status"], done["statusDetails"]) == ("SUCCEEDED", {"kept": "a.efcap"})
+            cloud.publish(f"{base}/notify-next", b'{"execution":{"jobId":"x"}}')
+            seen = cloud.wait(lambda seen: len(at(seen, f"{base}/start-next")) == 6)
+            delta = {"state": {"ask": {"id": "w1", "operation": "report"}}}
+            cloud.publish(f"{shadow}/update/delta", json.dumps(delta).encode())
+            seen = cloud.wait(lambda seen: len(at(seen, f"{shadow}/update")) == 2)
+            for bad in (b"", b"[]", b"{", b'{"execution":{"jobId":"a/+","versionNumber":1}}'):
+                cloud.publish(f"{base}/start-next/accepted", bad)
+            cloud.publish(f"{shadow}/update/rejected", b'{"code":400}')
+            deadline = time.monotonic() + 10
+            while metrics.reports.total(outcome="rejected") != 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
     finally:
-        reporter.close(5.0)
-        listener.close()
-    assert topic == shadow
-    assert document["state"]["reported"]["generation"] == 42
+        cloud.close()
+    assert kept == [1]
+    reported = [m["state"]["reported"] for m in at(seen, f"{shadow}/update")]
+    assert {"ask": {"id": "w1", "operation": "report", "status": 200}} in reported
+    assert [r["generation"] for r in reported if "generation" in r] == [42]
+    assert metrics.asks.total(operation="unknown", status="404") == 1
+
+
+@needs_broker
+def test_a_plain_broker_may_ask_too(tmp_path, broker):
+    plant = broker.listen("edgeform/#")
+    base = "edgeform/v1/lab/cam-01/gate"
+    try:
+        with a_device(tmp_path, broker, "plain", commands=()) as reporter:
+            deadline = time.monotonic() + 20
+            while not reporter.place.link(reporter.broker).is_connected:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(0.3)  # until the topic is subscribed
+            plant.publish(f"{base}/ask", b'{"id":"1","operation":"status"}')
+            (told,) = at(plant.wait(lambda seen: at(seen, f"{base}/answer")), f"{base}/answer")
+    finally:
+        plant.close()
+    assert (told["id"], told["status"]) == ("1", 403)
+    assert "does not allow status" in told["body"]["reason"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    kind=st.sampled_from(["plain", "aws_iot", "azure_iot"]),
+    number=st.integers(0, 5),
+    tail=st.text(max_size=20),
+    payload=st.one_of(
+        st.binary(max_size=60),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+            lambda inner: st.dictionaries(
+                st.sampled_from(
+                    [
+                        "state",
+                        "desired",
+                        "reported",
+                        "edgeform",
+                        "ask",
+                        "id",
+                        "operation",
+                        "execution",
+                        "jobId",
+                        "versionNumber",
+                        "jobDocument",
+                        "pipelines",
+                    ]
+                ),
+                inner,
+                max_size=5,
+            ),
+            max_leaves=12,
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+)
+def test_nothing_that_a_broker_says_makes_more_than_an_answer(kind, number, tail, payload):
+    profile = Profile(kind=kind, name="cam-01", place=Place("", "gate", "lab", "cam-01"))
+    topics = conversation.topics(profile)
+    topic = topics[number % len(topics)].replace("#", tail).replace("+", tail)
+    found = conversation.heard(profile, topic, payload)
+    if found.ask is not None:
+        said = Desk().answer(found.ask, ("report", "status"), {"report": dict, "status": dict})
+        for message in conversation.answer(profile, found.ask, said):
+            assert not set("+#\0") & set(message.topic)
+            json.loads(message.payload)
 
 
 @needs_broker
@@ -303,7 +466,8 @@ def test_a_pipeline_reports_while_it_runs(tmp_path, broker):
     assert report["labels"] == {"8": 1}
     assert (report["generation"], report["update"]) == (1, {"state": "committed", "committed": 1})
     assert [m["seq"] for _, m in seen] == list(range(1, len(seen) + 1))
-    assert 'edgeform_egress_bytes_total{pipeline="gate",kind="report_plain"}' in text
+    to = f'destination="127.0.0.1:{broker.port}"'
+    assert f'edgeform_egress_bytes_total{{pipeline="gate",{to},kind="report_plain"}}' in text
 
 
 def test_reports_wait_on_disk_when_the_broker_never_was(tmp_path):
@@ -314,4 +478,5 @@ def test_reports_wait_on_disk_when_the_broker_never_was(tmp_path):
     reporter.write()
     assert time.monotonic() - started < 2.0, "writing never waits for the broker"
     reporter.close(0.1)
+    reporter.place.links.close()
     assert Spool(str(tmp_path / "results/gate/spool-0"), 1_000_000).peek() is not None

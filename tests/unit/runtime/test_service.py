@@ -162,6 +162,46 @@ def test_a_stuck_inference_ends_the_process(prefix, tmp_path):
         daemon.http().post("/v1/frames", (SCENES / "scene-00-digit-8.png").read_bytes())
         assert daemon.process.wait(30) == 70
         assert daemon.log()[-1]["event"] == "inference_stuck"
+    with running(prefix, path) as daemon:
+        text = daemon.http().get("/metrics")[1].decode()
+    assert 'edgeform_stuck_total{pipeline="gate",what="inference"} 1' in text
+
+
+STUCK_CAMERA = """
+import time
+import edgeform_runtime.workers as w
+w.CAPTURE_STUCK_S = 0.5
+
+class Camera:
+    def frames(self, notices):
+        notices.found()
+        for _ in range(3):
+            notices.alive()
+            time.sleep(0.4)  # nothing to see for longer than the limit, all in all: that is no failure
+        time.sleep(600)  # as a driver that never returns
+        yield
+
+w.source_of = lambda stage, place, stop: Camera()
+import runpy, sys
+sys.argv = ['edgeform_runtime'] + sys.argv[3:]
+runpy.run_module('edgeform_runtime', run_name='__main__')
+"""
+
+
+def test_a_stuck_camera_ends_the_process_and_is_counted_by_the_next(prefix, tmp_path):
+    import sys
+
+    prefix.put_model()
+    stages = some_stages(capture={"kind": "image_directory", "path": str(tmp_path)})
+    path = prefix.put_pipeline(a_pipeline_file(stages=stages))
+    with running(prefix, path, python=(sys.executable, "-c", STUCK_CAMERA)) as daemon:
+        began = time.monotonic()
+        assert daemon.process.wait(30) == 70
+        assert time.monotonic() - began > 0.8, "a camera that waits is not stuck"
+        assert daemon.log()[-1]["event"] == "capture_stuck"
+    with running(prefix, path) as daemon:
+        text = daemon.http().get("/metrics")[1].decode()
+    assert 'edgeform_stuck_total{pipeline="gate",what="capture"} 1' in text
 
 
 def test_a_thread_that_crashes_is_started_again_and_said(prefix):

@@ -133,24 +133,41 @@ def test_no_closure_of_the_lock_can_be_taken_for_a_real_one(lock):
     assert all(a.version.endswith("+planning-only") and a.size_bytes == 0 for a in runtimes)
 
 
+def test_what_is_a_model_is_in_the_lock_as_it_would_be_installed(site, lock):
+    made = {a.name: a for a in lock.artifacts if a.kind == "model" and a.engine == "onnxruntime"}
+    sources = {s.model: s for s in lock.sources}
+    for model in site.models:
+        if model.name == "ppe":
+            continue
+        source = sources[model.name]
+        folder = FACTORY / "model" / source.source / source.version
+        artifact = model_artifact(folder, model.name, source.version, "onnx-f32")
+        assert artifact.digest == made[model.name].digest
+
+
 @pytest.mark.parametrize(
-    "entry", sorted((FACTORY / "model").rglob("model*.*")), ids=lambda p: p.name
+    "entry", sorted((FACTORY / "model" / "ppe").rglob("model*.*")), ids=lambda p: p.name
 )
-def test_no_file_of_the_factory_becomes_a_model(entry):
+def test_no_file_that_only_stands_for_a_model_becomes_one(entry):
     assert b"NOT A MODEL" in entry.read_bytes()
     with pytest.raises(EdgeformError):
         model_artifact(entry.parent, "ppe", "2.1.0", "x", entry=entry.name, wants_goldens=False)
 
 
 def test_every_engine_of_the_factory_has_a_lock_for_its_devices(site):
-    for request in runtimes_of(device.hardware for device in site.devices):
+    for request in runtimes_of(site.devices):
         lock = lock_of(
             ClosureRequest(
-                engine=request.engine, arch=request.arch, glibc=request.glibc, python=request.python
+                engine=request.engine,
+                arch=request.arch,
+                glibc=request.glibc,
+                python=request.python,
+                extras=request.extras,
             )
         )
         package = PACKAGES.get(request.engine, "numpy")
         assert f"{package}==" in lock
+        assert ("av==" in lock) == ("video" in request.extras)
 
 
 def files_of_facts():

@@ -51,7 +51,8 @@ def test_the_receipt_names_what_was_tried_and_its_checks():
     (receipt,) = world.receipts.all()
     assert (receipt.from_generation, receipt.to_generation) == (1, 2)
     assert receipt.digest == GOOD.digest
-    assert [c.name for c in receipt.checks] == ["shadow.golden", "golden"]
+    names = [c.name for c in receipt.checks]
+    assert names == ["shadow.golden", "candidate.golden", "switch", "golden"]
     assert "checks" in receipt.seconds
 
 
@@ -87,14 +88,15 @@ def test_a_held_digest_is_not_tried_again():
     assert [r.result for r in world.receipts.all()] == ["rolled_back", "held"]
 
 
-def test_without_memory_for_a_shadow_it_is_judged_after_the_switch_and_says_so():
+def test_without_memory_for_a_shadow_it_is_judged_in_the_service_and_says_so():
     world = a_device_at(a_generation(model=1))
     world.services.available = 1000
     outcome = tried(world)
     assert outcome.result == "committed"
     assert ("shadow", "cam") not in world.services.calls
     verdicts = {c.name: c.verdict for c in outcome.receipt.checks}
-    assert verdicts == {"shadow": "skipped", "golden": "pass"}
+    assert verdicts.pop("shadow") == "skipped"
+    assert verdicts == {"candidate.golden": "pass", "switch": "pass", "golden": "pass"}
 
 
 def test_a_plan_for_another_base_is_refused_as_stale():

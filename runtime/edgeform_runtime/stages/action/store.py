@@ -17,7 +17,16 @@ EARLIEST_CLOCK = (
     1_577_836_800.0  # 2020-01-01: files that are older were written with an unset clock
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-_SIGNATURES = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpg"), (b"BM", "bmp"), (b"RIFF", "webp"))
+_SIGNATURES = (
+    (0, b"\x89PNG", "png"),
+    (0, b"\xff\xd8", "jpg"),
+    (0, b"BM", "bmp"),
+    (0, b"P6", "ppm"),
+    (8, b"WEBP", "webp"),
+    (8, b"WAVE", "wav"),
+    (0, b"\x93NUMPY", "npy"),
+)
+"""Where in a file which bytes stand, and its ending; RIFF holds pictures (WEBP) and sound (WAVE) alike."""
 
 
 class ResultStore:
@@ -74,7 +83,7 @@ class ResultStore:
 
     def _write_frame(self, inferred: Inferred, frame: bytes) -> None:
         safe = _UNSAFE.sub("_", inferred.frame.name)[-64:].lstrip(".") or "frame"
-        ending = next((e for start, e in _SIGNATURES if frame.startswith(start)), "bin")
+        ending = next((e for at, mark, e in _SIGNATURES if frame.startswith(mark, at)), "bin")
         stem = safe[: -len(ending) - 1] if safe.endswith("." + ending) else safe
         path = os.path.join(self._directory, self._new_name(f"{stem}.{ending}"))
         with open(path, "wb") as stream:

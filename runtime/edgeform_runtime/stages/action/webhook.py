@@ -47,6 +47,8 @@ class WebhookSink:
             path += "?" + self._target.query if self._target.query else ""
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()
+            # Counted whatever the answer is: it has left.
+            self._place.sent(self.kind, self._target.netloc, len(body))
             answer.read(MAX_ANSWER_BYTES)
         except (http.client.HTTPException, ValueError) as exc:
             # The exception's text may hold the header: its type says enough.

@@ -68,10 +68,12 @@ def following(
     gives None when nothing came for a while, so that the stop event is looked at.
     """
     while not stop.is_set():
+        notices.alive()
         stream = open_stream()
         since: Optional[float] = None
         try:
             for item in stream:
+                notices.alive()
                 if since is None:
                     since = clock()
                     notices.found()

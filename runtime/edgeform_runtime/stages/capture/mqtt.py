@@ -1,19 +1,19 @@
 """Messages of an MQTT topic: pictures, texts, WAV files or rows of numbers. Needs paho-mqtt 2.
 
 A message of QoS 1 is acknowledged only when the pipeline is through with its frame, and the session is
-kept by the broker, so that what was published while the device was off still comes.
+kept by the broker, so that what was published while the device was off still comes. The connection is
+the pipeline's, shared with actions and reports, so nothing here may make its thread wait: what comes
+faster than the pipeline takes it stays at the broker, unacknowledged, and is asked for again.
 """
 
-import ssl
 import threading
-from typing import Any, Iterator, Optional
+from collections import deque
+from typing import Any, Callable, Deque, Iterator, Optional
 
-from edgeform_runtime.errors import FrameError, PipelineInvalid
-from edgeform_runtime.frames import BoundedQueue, Frame
+from edgeform_runtime.errors import EngineUnavailable, FrameError
+from edgeform_runtime.frames import Frame
 from edgeform_runtime.logs import log
-from edgeform_runtime.pipeline.broker import Broker
 from edgeform_runtime.pipeline.capture import Mqtt
-from edgeform_runtime.secrets import Secrets
 from edgeform_runtime.stages.capture.following import (
     Backoff,
     FrameMaker,
@@ -23,23 +23,21 @@ from edgeform_runtime.stages.capture.following import (
 )
 from edgeform_runtime.stages.capture.rows import Reader
 from edgeform_runtime.stages.content import AUDIO, PICTURE
-from edgeform_runtime.stages.contract import Notices
+from edgeform_runtime.stages.contract import Notices, Place
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-WAITING = 2
+MAX_WAITING, MAX_WAITING_BYTES = 64, 64 * 1024 * 1024
+WAITING_QOS_0 = 2
 WAIT_S = 0.5
-KEEPALIVE_S = 30
 CONNECT_S = 10.0
 
 
 class MqttSource:
     """Frames of the topic's messages.
 
-    Args:
-        identity: what the broker knows this pipeline by, unless the stage says otherwise.
-
     Raises:
-        PipelineInvalid: paho-mqtt is not in the closure, or certificates cannot be read.
+        PipelineInvalid: paho-mqtt is not in the closure, certificates cannot be read, or another stage
+            wants another name on this connection.
         SecretMissing: a secret that the stage names.
     """
 
@@ -48,19 +46,20 @@ class MqttSource:
         stage: Mqtt,
         stop: threading.Event,
         *,
-        secrets: Secrets,
-        identity: str,
+        place: Place,
         backoff: Optional[Backoff] = None,
     ) -> None:
+        self._stage, self._stop, self.place = stage, stop, place
         try:
-            import paho.mqtt.client  # noqa: PLC0415 - only this stage needs it
-        except ImportError as exc:
+            self._link = place.link(stage.broker)
+        except EngineUnavailable as exc:
             raise package_missing("mqtt", "paho-mqtt") from exc
-        self._paho: Any = paho.mqtt.client
-        self._stage, self._stop, self._secrets = stage, stop, secrets
-        self._identity = stage.client_id or identity
+        if stage.client_id:
+            self._link.identify(stage.client_id)
+        self._link.check()
+        self._waiting = Waiting(stage.qos)
+        self._subscription = self._link.deliver(stage.topic, stage.qos, self._waiting.take)
         self._backoff = backoff or Backoff()
-        self._tls = tls_of(stage.broker, secrets) if stage.broker.tls else None
         self._reader = Reader(
             payload="text" if stage.payload == "text" else "series",
             channels=stage.channels,
@@ -72,20 +71,17 @@ class MqttSource:
     def frames(self, notices: Notices) -> Iterator[Frame]:
         """One frame per message, or per window of rows, until the stop event."""
         maker = FrameMaker("mqtt:" + self._stage.topic)
-        for link, message in following(
-            lambda: self._messages(notices),
-            stop=self._stop,
-            notices=notices,
-            backoff=self._backoff,
+        self._waiting.on_drop = lambda: notices.failed("queue_full")
+        for message in following(
+            self._messages, stop=self._stop, notices=notices, backoff=self._backoff
         ):
-            content = self._content(message, notices)
+            content = self._content(message.payload, notices)
             if content is None:
-                link.ack(message.mid, message.qos)
+                self._done(message)
                 continue
-            yield maker.frame(content, _acknowledge(link, message))
+            yield maker.frame(content, self._finisher(message))
 
-    def _content(self, message: Any, notices: Notices) -> Optional[bytes]:
-        body = bytes(message.payload)
+    def _content(self, body: bytes, notices: Notices) -> Optional[bytes]:
         if len(body) > MAX_MESSAGE_BYTES or not body:
             notices.failed("too_large" if body else "empty")
             return None
@@ -98,109 +94,112 @@ class MqttSource:
             notices.failed(exc.reason)
             return None
 
-    def _messages(self, notices: Notices) -> Iterator[Any]:
-        """(client, message) pairs of one connection."""
-        paho, stage, broker = self._paho, self._stage, self._stage.broker
-        client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2,
-            client_id=self._identity,
-            clean_session=stage.qos == 0,
-            manual_ack=True,
-            reconnect_on_failure=False,
-        )
-        if broker.username is not None:
-            secret = broker.password
-            password = self._secrets.value(secret).decode().strip() if secret else None
-            client.username_pw_set(broker.username, password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        client.connect_timeout = CONNECT_S
-
-        def drop(message: Any) -> None:
-            notices.failed("queue_full")
-            client.ack(message.mid, message.qos)
-
-        when_full = "wait" if stage.qos else "drop_oldest"
-        waiting: BoundedQueue[Any] = BoundedQueue(WAITING, when_full, drop)
-        link = _Link(waiting, stage.topic, stage.qos)
-        client.on_connect, client.on_disconnect = link.connected, link.disconnected
-        client.on_subscribe = link.subscribed
-        client.on_message = link.message
+    def _messages(self) -> Iterator[Any]:
+        """The messages of one connection; None when none came for a while."""
         self._reader.restart()
-        try:
-            client.connect(broker.host, broker.port, KEEPALIVE_S)
-        except (OSError, ValueError) as exc:
-            raise SourceLost("unreachable", f"{broker.host}:{broker.port}: {exc}") from exc
-        client.loop_start()
-        try:
-            while True:
-                message = waiting.get(WAIT_S)
-                if message is not None:
-                    yield client, message
-                elif link.failure:
-                    raise SourceLost("connection", f"{broker.host}:{broker.port}: {link.failure}")
-                elif link.is_subscribed:
-                    yield None
-                elif self._stop.is_set():
-                    return
-        finally:
-            # First let the network thread out of a `put` that waits, or stopping it would wait for ever.
-            waiting.close()
-            client.disconnect()
-            client.loop_stop()
-
-
-class _Link:
-    """What the client's network thread tells."""
-
-    def __init__(self, waiting: "BoundedQueue[Any]", topic: str, qos: int) -> None:
-        self._waiting, self._topic, self._qos = waiting, topic, qos
-        self.is_subscribed = False
-        self.failure = ""
-
-    def connected(self, client: Any, data: Any, flags: Any, code: Any, properties: Any) -> None:
-        del data, flags, properties
-        if code.is_failure:
-            self.failure = str(code)
+        if not self._is_connected():
             return
-        client.subscribe(self._topic, self._qos)
+        while True:
+            message = self._waiting.get(WAIT_S)
+            if message is not None:
+                yield message
+                continue
+            if self._stop.is_set():
+                return
+            if not self._subscription.is_on:
+                raise SourceLost("connection", self._subscription.failure or self._link.why)
+            if self._waiting.is_behind():
+                log("info", "mqtt_asks_again", topic=self._stage.topic)
+                self._link.renew()
+                raise SourceLost("behind", "the broker sent more than can wait here")
+            yield None
 
-    def subscribed(self, client: Any, data: Any, mid: Any, codes: Any, properties: Any) -> None:
-        del client, data, mid, properties
-        if any(code.is_failure for code in codes):
-            self.failure = f"the broker refuses the topic {self._topic!r}"
-            return
-        self.is_subscribed = True
+    def _is_connected(self) -> bool:
+        """Wait until the broker has taken the topic; False when asked to stop meanwhile."""
+        try:
+            self._link.start()
+        except OSError as exc:
+            raise SourceLost("unreachable", f"{self._stage.broker.host}: {exc}") from exc
+        waited_s = 0.0
+        while not self._subscription.is_on:
+            if self._subscription.failure:
+                raise SourceLost("connection", self._subscription.failure)
+            if self._stop.wait(0.05):
+                return False
+            waited_s += 0.05
+            if self._link.has_failed or waited_s >= CONNECT_S:
+                raise SourceLost("unreachable", self._link.why)
+        return True
 
-    def disconnected(self, client: Any, data: Any, flags: Any, code: Any, properties: Any) -> None:
-        del client, data, flags, properties
-        self.failure = self.failure or str(code)
+    def _done(self, message: Any) -> None:
+        self._link.acknowledge(message)
+        self._waiting.done()
 
-    def message(self, client: Any, data: Any, message: Any) -> None:
-        del client, data
-        self._waiting.put(message)
+    def _finisher(self, message: Any) -> Callable[[str], None]:
+        def finish(outcome: str) -> None:
+            del outcome  # a frame that failed would fail again
+            self._done(message)
 
-
-def _acknowledge(client: Any, message: Any) -> Any:
-    def finish(outcome: str) -> None:
-        del outcome  # a frame that failed would fail again
-        client.ack(message.mid, message.qos)
-
-    return finish
+        return finish
 
 
-def tls_of(broker: Broker, secrets: Secrets) -> ssl.SSLContext:
-    """TLS 1.2 or newer; the broker's name is checked against the given authority or the system's.
+class Waiting:
+    """Messages that came and were not taken yet, bounded in number and bytes.
 
-    Raises:
-        PipelineInvalid: the certificates do not fit or cannot be read. SecretMissing: one is not there.
+    With qos 0 the oldest goes when there are too many. With qos 1 the new one is left to the broker: it is
+    not acknowledged, so a new connection brings it again.
     """
-    try:
-        ca = secrets.path(broker.ca) if broker.ca else None
-        context = ssl.create_default_context(cafile=ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if broker.certificate and broker.key:
-            context.load_cert_chain(secrets.path(broker.certificate), secrets.path(broker.key))
-    except (OSError, ValueError) as exc:
-        raise PipelineInvalid(f"capture mqtt: the certificates cannot be used: {exc}") from exc
-    return context
+
+    def __init__(self, qos: int) -> None:
+        self._qos = qos
+        self._messages: Deque[Any] = deque()
+        self._bytes = 0
+        self._in_work = 0
+        self._is_behind = False
+        self._changed = threading.Condition()
+        self.on_drop: Callable[[], None] = lambda: None
+
+    def take(self, message: Any) -> bool:
+        """Keep the message; whether it is done with at once."""
+        size = len(message.payload)
+        is_dropped = False
+        with self._changed:
+            if self._qos == 0:
+                is_dropped = len(self._messages) >= WAITING_QOS_0
+                if is_dropped:
+                    self._bytes -= len(self._messages.popleft().payload)
+            elif self._messages and (
+                len(self._messages) >= MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES
+            ):
+                self._is_behind = True
+                return False
+            self._messages.append(message)
+            self._bytes += size
+            self._changed.notify_all()
+        if is_dropped:
+            self.on_drop()
+        return False
+
+    def get(self, timeout_s: float) -> Optional[Any]:
+        """The oldest; None when none came in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._messages), timeout_s)
+            if not self._messages:
+                return None
+            message = self._messages.popleft()
+            self._bytes -= len(message.payload)
+            self._in_work += 1
+            return message
+
+    def done(self) -> None:
+        """One that was got is through."""
+        with self._changed:
+            self._in_work -= 1
+
+    def is_behind(self) -> bool:
+        """Whether messages were left to the broker since this was last asked, and all others are through."""
+        with self._changed:
+            if self._messages or self._in_work or not self._is_behind:
+                return False
+            self._is_behind = False
+            return True

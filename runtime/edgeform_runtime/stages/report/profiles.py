@@ -6,13 +6,14 @@ Azure IoT Hub, `iot-mqtt-connect-to-iot-hub` (api-version 2021-04-12).
 
 import json
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from edgeform_runtime.stages.contract import Place
 
 SHADOW_BYTES = 6 * 1024
 """Below the 8 KB that AWS takes, so that its own metadata has room."""
 AZURE_API = "2021-04-12"
+SHADOW = "$aws/things/{thing}/shadow/name/edgeform"
 SUMMARY = ("model", "results", "failed", "dropped", "p50_ms", "p95_ms", "period_s")
 
 
@@ -30,66 +31,57 @@ class Profile:
     name: str
     place: Place
 
-    def client_id(self, number: int) -> str:
-        if self.kind == "plain":
-            return f"edgeform-{self.place.device}-{self.place.pipeline}-report-{number}"
-        return self.name
+    @property
+    def client_id(self) -> Optional[str]:
+        """What the device must be known by at its broker; None where any name will do."""
+        return None if self.kind == "plain" else self.name
 
     def username(self, host: str) -> str:
         """The form that the hub demands; empty where the broker's own stands."""
         return f"{host}/{self.name}/?api-version={AZURE_API}" if self.kind == "azure_iot" else ""
 
-    def report(self, report: Mapping[str, Any]) -> Tuple[Outgoing, ...]:
-        """The messages that tell a report."""
+    def report(
+        self, report: Mapping[str, Any], stale: Tuple[str, ...] = ()
+    ) -> Tuple[Outgoing, ...]:
+        """The messages that tell a report; pipelines that are no more go out of the device's document."""
         if self.kind == "aws_iot":
-            topic = f"$aws/things/{self.name}/shadow/name/edgeform/update"
-            return (Outgoing(topic, self._shadow(report)),)
+            topic = f"{SHADOW.format(thing=self.name)}/update"
+            return (Outgoing(topic, self._shadow(report, stale)),)
         if self.kind == "azure_iot":
-            twin = {"edgeform": _state(report)}
+            twin = {"edgeform": _state(report, stale)}
             topic = f"$iothub/twin/PATCH/properties/reported/?$rid={report['seq']}"
-            return (Outgoing(self._events("report"), _json(report)), Outgoing(topic, _json(twin)))
-        return (Outgoing(f"{self._base}/{self.place.pipeline}/report", _json(report)),)
+            return (
+                Outgoing(self._events("report"), encoded(report)),
+                Outgoing(topic, encoded(twin)),
+            )
+        return (Outgoing(f"{self.base}/{self.place.pipeline}/report", encoded(report)),)
 
     def receipt(self, line: bytes) -> Outgoing:
         """The message that carries a receipt, as it stands in the device's file, signature included."""
         if self.kind == "azure_iot":
             return Outgoing(self._events("receipt"), line)
-        return Outgoing(f"{self._base}/receipt", line)
-
-    def answers(self) -> Tuple[str, ...]:
-        """Topics on which the broker says that it did not like a message."""
-        if self.kind == "aws_iot":
-            return (f"$aws/things/{self.name}/shadow/name/edgeform/update/rejected",)
-        if self.kind == "azure_iot":
-            return ("$iothub/twin/res/#", "$iothub/methods/POST/#")
-        return ()
+        return Outgoing(f"{self.base}/receipt", line)
 
     @property
-    def _base(self) -> str:
+    def base(self) -> str:
         return f"edgeform/v1/{self.place.site}/{self.place.device}"
 
     def _events(self, kind: str) -> str:
         properties = f"$.ct=application%2Fjson&$.ce=utf-8&type={kind}"
         return f"devices/{self.name}/messages/events/{properties}"
 
-    def _shadow(self, report: Mapping[str, Any]) -> bytes:
-        state = _state(report)
+    def _shadow(self, report: Mapping[str, Any], stale: Tuple[str, ...]) -> bytes:
+        state = _state(report, stale)
         token = f"{self.place.pipeline}-{report['seq']}"
-        found = _json({"state": {"reported": state}, "clientToken": token[-64:]})
+        found = encoded({"state": {"reported": state}, "clientToken": token[-64:]})
         if len(found) <= SHADOW_BYTES:
             return found
         name = self.place.pipeline
         state["pipelines"] = {name: {"model": state["pipelines"][name]["model"]}}
-        return _json({"state": {"reported": state}, "clientToken": token[-64:]})
+        return encoded({"state": {"reported": state}, "clientToken": token[-64:]})
 
 
-def method_answer(topic: str) -> str:
-    """Where to say that there is no such method, for a call on `$iothub/methods/POST/<name>/?$rid=<n>`."""
-    _, _, rid = topic.partition("?$rid=")
-    return f"$iothub/methods/res/404/?$rid={rid}"
-
-
-def _state(report: Mapping[str, Any]) -> Dict[str, Any]:
+def _state(report: Mapping[str, Any], stale: Tuple[str, ...]) -> Dict[str, Any]:
     """The device's state: maps and no lists, because twins and shadows merge maps."""
     summary = {name: report[name] for name in SUMMARY if name in report}
     return {
@@ -98,9 +90,11 @@ def _state(report: Mapping[str, Any]) -> Dict[str, Any]:
         "digest": report["generation_digest"],
         "update": report["update"],
         "seq": report["seq"],
-        "pipelines": {report["pipeline"]: summary},
+        # A null takes a name out of a twin and of a shadow.
+        "pipelines": {**dict.fromkeys(stale), report["pipeline"]: summary},
     }
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def encoded(value: Mapping[str, Any]) -> bytes:
+    """Canonical enough for golden files."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

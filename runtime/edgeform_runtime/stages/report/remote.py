@@ -7,17 +7,19 @@ one that arrives says which numbers are gone. Receipts are sent before reports, 
 import os
 import threading
 import time
-from collections import Counter
-from typing import Any, Dict, List, Optional
+from collections import Counter, deque
+from typing import Any, Deque, Dict, List, Optional, Tuple
 from typing import Counter as CounterType
 
 from edgeform_runtime.errors import RuntimeFault
 from edgeform_runtime.frames import Inferred
 from edgeform_runtime.logs import log
-from edgeform_runtime.pipeline.report import Remote
+from edgeform_runtime.pipeline.report import COMMANDS, Remote
 from edgeform_runtime.stages.contract import Place
-from edgeform_runtime.stages.mqtt.link import Link
-from edgeform_runtime.stages.report.profiles import Outgoing, Profile, method_answer
+from edgeform_runtime.stages.report import conversation
+from edgeform_runtime.stages.report.asks import BUSY, REPORT, STATUS, Answer, Ask
+from edgeform_runtime.stages.report.device import device_health
+from edgeform_runtime.stages.report.profiles import Outgoing, Profile
 from edgeform_runtime.stages.report.receipts import Receipts
 from edgeform_runtime.stages.report.spool import Spool
 from edgeform_runtime.stages.report.update import update_status
@@ -25,6 +27,7 @@ from edgeform_runtime.stages.report.update import update_status
 SCHEMA = "edgeform.report/1"
 MAX_WALLS = 4096
 MAX_LABELS = 64
+MAX_ASKS = 8
 SEND_S = 10.0
 PAUSES_S = (1.0, 60.0)
 IDLE_S = 1.0
@@ -35,25 +38,32 @@ class RemoteReporter:
     """Collects results; `write` spools a report; a thread of its own carries the spool to the broker."""
 
     def __init__(self, stage: Remote, place: Place, number: int) -> None:
-        self._stage, self._place = stage, place
+        self._stage, self.place = stage, place
         self.every_s = stage.every_s
         self._profile = Profile(kind=stage.profile, name=stage.name or place.device, place=place)
         # Below the pipeline's own results: the one folder that its service may write to.
         self._folder = os.path.join(place.prefix, "results", place.pipeline, f"spool-{number}")
-        self._link = Link(
-            stage.broker,
-            place.secrets,
-            self._profile.client_id(number),
-            username=self._profile.username(stage.broker.host) or None,
-        )
-        for topic in self._profile.answers():
-            self._link.subscribe(topic, self._answered)
+        self._link = place.link(stage.broker)
+        name = self._profile.client_id
+        if name is not None:
+            self._link.identify(name, self._profile.username(stage.broker.host) or None)
+        for topic in conversation.topics(self._profile):
+            self._link.subscribe(topic, self._told)
+        self._link.when_connected(self._greet)
+        self._asks: Deque[Ask] = deque()
+        self._stale: Tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._collected = _Period()
         self._spool: Optional[Spool] = None
         self._spool_lock = threading.Lock()
         self._wake, self._ending = threading.Event(), threading.Event()
         self._thread: Optional[threading.Thread] = None
+
+    def start(self) -> None:
+        """Begin to carry: what an earlier process left on disk, receipts, and answers."""
+        if self._thread is None and not self._ending.is_set():
+            self._thread = threading.Thread(target=self._carry, name="report-send", daemon=True)
+            self._thread.start()
 
     def add(self, inferred: Inferred) -> None:
         with self._lock:
@@ -71,9 +81,7 @@ class RemoteReporter:
         except OSError as exc:
             self._count("failed")
             log("error", "report_not_spooled", reason=exc.strerror or str(exc))
-        if self._thread is None and not self._ending.is_set():
-            self._thread = threading.Thread(target=self._carry, name="report-send", daemon=True)
-            self._thread.start()
+        self.start()
         self._wake.set()
 
     def close(self, timeout_s: float) -> None:
@@ -88,7 +96,6 @@ class RemoteReporter:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(max(0.1, deadline - time.monotonic()))
-        self._link.close()
 
     def _opened(self) -> Spool:
         if self._spool is None:
@@ -98,23 +105,33 @@ class RemoteReporter:
     def _report(self, period: "_Period") -> Dict[str, Any]:
         found: Dict[str, Any] = {
             "schema": SCHEMA,
-            "site": self._place.site,
-            "device": self._place.device,
-            "pipeline": self._place.pipeline,
+            "site": self.place.site,
+            "device": self.place.device,
+            "pipeline": self.place.pipeline,
             "time": round(time.time(), 3),
             "boot_id": _boot_id(),
             "boot_s": round(time.clock_gettime(time.CLOCK_BOOTTIME), 3),
-            "generation": self._place.generation,
-            "generation_digest": self._place.generation_digest,
-            "model": self._place.model_ref,
-            "update": update_status(self._place.prefix),
             "period_s": self.every_s,
+            **self._identity(),
+            **period.summary(),
         }
-        found.update(period.summary())
-        if self._place.metrics is not None:
-            frames = self._place.metrics.frames()
+        found.update(self.place.condition())
+        if self.place.metrics is not None:
+            frames = self.place.metrics.frames()
             found.update(failed=frames["failed"], dropped=frames["dropped"])
+            found.update(drift=self.place.metrics.drift())
         return found
+
+    def _identity(self) -> Dict[str, Any]:
+        """What serves now, also after a swap, and how an update stands."""
+        generation, digest, model = self.place.serving()
+        return {
+            "generation": generation,
+            "generation_digest": digest,
+            "model": model,
+            "update": update_status(self.place.prefix),
+            "device_health": device_health(self.place.prefix),
+        }
 
     def _carry(self) -> None:
         pause_s = PAUSES_S[0]
@@ -124,9 +141,12 @@ class RemoteReporter:
                 with self._spool_lock:
                     spool = self._opened()
                 receipts = receipts or Receipts(
-                    os.path.join(self._place.prefix, "receipts.jsonl"), self._folder
+                    os.path.join(self.place.prefix, "receipts.jsonl"), self._folder
                 )
-                is_idle = not self._send_receipt(receipts) and not self._send_report(spool)
+                self._link.start()
+                is_idle = not (
+                    self._answer() or self._send_receipt(receipts) or self._send_report(spool)
+                )
                 pause_s = PAUSES_S[0]
                 if is_idle:
                     self._wake.wait(IDLE_S)
@@ -154,7 +174,8 @@ class RemoteReporter:
         report = {**found.record, "seq": found.seq, "gap": None}
         if found.lost_from:
             report["gap"] = {"from": found.lost_from, "to": found.seq - 1}
-        for message in self._profile.report(report):
+        stale, self._stale = self._stale, ()
+        for message in self._profile.report(report, stale):
             self._send(message)
         with self._spool_lock:
             spool.taken(found.seq)
@@ -164,25 +185,62 @@ class RemoteReporter:
 
     def _send(self, message: Outgoing) -> None:
         self._link.publish(message.topic, message.payload, qos=1, retain=False, timeout_s=SEND_S)
-        if self._place.metrics is not None:
-            size = float(len(message.payload))
-            self._place.metrics.egress.add(size, kind=f"report_{self._stage.profile}")
+        broker = self._stage.broker
+        self.place.sent(
+            f"report_{self._stage.profile}", f"{broker.host}:{broker.port}", len(message.payload)
+        )
 
-    def _answered(self, topic: str, payload: bytes) -> None:
-        if topic.startswith("$iothub/methods/"):
-            self._link.answer(method_answer(topic), b"{}")
-        elif not topic.startswith("$iothub/twin/res/2"):
+    def _greet(self) -> None:
+        for message in conversation.hello(self._profile):
+            self._link.answer(message.topic, message.payload, 1)
+
+    def _told(self, topic: str, payload: bytes) -> None:
+        """On the connection's own thread: nothing here waits."""
+        found = conversation.heard(self._profile, topic, payload)
+        if found.rejected:
             self._count("rejected")
-            said = payload[:500].decode("utf-8", "replace")
-            log("warning", "report_rejected", topic=topic[-200:], answer=said)
+            log("warning", "report_rejected", topic=topic[-200:], answer=found.rejected)
+        self._stale = found.stale or self._stale
+        for message in found.again:
+            self._link.answer(message.topic, message.payload, 1)
+        if found.ask is not None:
+            if len(self._asks) >= MAX_ASKS:
+                busy = Answer(BUSY, {"reason": "too many questions wait already"})
+                for message in conversation.answer(self._profile, found.ask, busy):
+                    self._link.answer(message.topic, message.payload, 1)
+                return
+            self._asks.append(found.ask)
+            self._wake.set()
+
+    def _answer(self) -> bool:
+        """Answer one question; whether there was one. It is forgotten when the broker goes meanwhile."""
+        if not self._asks:
+            return False
+        ask = self._asks.popleft()
+        own = {REPORT: self._report_now, STATUS: self._status}
+        said = self.place.desk.answer(ask, self._stage.commands, own)
+        log("info", "asked", operation=ask.operation[:60], via=ask.via, status=said.status)
+        if self.place.metrics is not None:
+            known = ask.operation if ask.operation in COMMANDS else "unknown"
+            self.place.metrics.asks.add(operation=known, status=str(said.status))
+        for message in conversation.answer(self._profile, ask, said):
+            self._send(message)
+        return True
+
+    def _report_now(self) -> Dict[str, Any]:
+        self.write()
+        return {"spooled": True}
+
+    def _status(self) -> Dict[str, Any]:
+        return self._identity()
 
     def _count(self, outcome: str) -> None:
-        if self._place.metrics is not None:
-            self._place.metrics.reports.add(kind=self._stage.profile, outcome=outcome)
+        if self.place.metrics is not None:
+            self.place.metrics.reports.add(kind=self._stage.profile, outcome=outcome)
 
     def _gauge(self, spool: Spool) -> None:
-        if self._place.metrics is not None:
-            self._place.metrics.spool.set(float(spool.size_bytes), kind=self._stage.profile)
+        if self.place.metrics is not None:
+            self.place.metrics.spool.set(float(spool.size_bytes), kind=self._stage.profile)
 
 
 class _Period:
@@ -192,11 +250,9 @@ class _Period:
         self._count = 0
         self._labels: CounterType[str] = Counter()
         self._walls: List[float] = []
-        self._last: Optional[Inferred] = None
 
     def add(self, inferred: Inferred) -> None:
         self._count += 1
-        self._last = inferred
         for label in _labels(inferred.result):
             if label in self._labels or len(self._labels) < MAX_LABELS:
                 self._labels[label] += 1
@@ -204,16 +260,13 @@ class _Period:
             self._walls.append(inferred.seconds["infer"])
 
     def summary(self) -> Dict[str, Any]:
-        walls, last = sorted(self._walls), self._last
-        found: Dict[str, Any] = {
+        walls = sorted(self._walls)
+        return {
             "results": self._count,
             "labels": dict(self._labels),
             "p50_ms": _percentile_ms(walls, 0.5),
             "p95_ms": _percentile_ms(walls, 0.95),
         }
-        if last is not None:
-            found.update(model=last.model_ref, generation=last.generation)
-        return found
 
 
 def _percentile_ms(walls: List[float], share: float) -> Optional[float]:

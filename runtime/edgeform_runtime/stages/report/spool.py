@@ -4,6 +4,7 @@ Each record has a number that only grows. Numbers that are missing when records 
 they were pushed out by newer ones, or the disk lost them. Nothing here is needed to know it.
 """
 
+import contextlib
 import json
 import os
 import zlib
@@ -39,8 +40,15 @@ class Spool:
         self._segment = ""
         self._segment_size = 0
         self._sent = self._read_sent()
+        if not os.path.exists(os.path.join(folder, STATE)):
+            # From now on it is known that nothing was sent, so that a loss before the first one shows, too.
+            # A full disk must not keep what is there from being sent.
+            with contextlib.suppress(OSError):
+                self._write_sent()
         newest = max((seq for path in self._segments() for seq, _ in _read(path)), default=0)
-        self._next = max(newest, self._sent) + 1
+        self._newest = max(newest, self._sent)
+        """The last number that is or was on disk; later ones may be used up by a disk that took nothing."""
+        self._next = self._newest + 1
 
     @property
     def size_bytes(self) -> int:
@@ -51,16 +59,24 @@ class Spool:
         seq = self._next
         self._next += 1
         line = _line(seq, record)
-        if not self._segment or self._segment_size + len(line) > self._max_bytes // SEGMENTS:
+        is_new = not self._segment or self._segment_size + len(line) > self._max_bytes // SEGMENTS
+        if is_new:
             # Never the file of an earlier process: its last line may be torn.
             self._segment = os.path.join(self._folder, f"{seq:016d}{ENDING}")
             self._segment_size = 0
-        self._make_room(len(line))
-        with open(self._segment, "ab") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            self._make_room(len(line))
+            with open(self._segment, "ab") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if is_new:
+                _flush_folder(self._folder)
+        except OSError:
+            self._segment = ""  # this one may end in a torn line now
+            raise
         self._segment_size += len(line)
+        self._newest = seq
         return seq
 
     def peek(self) -> Optional[Spooled]:
@@ -78,16 +94,28 @@ class Spool:
     def taken(self, seq: int) -> None:
         """Everything up to this number has been taken."""
         self._sent = max(self._sent, seq)
+        try:
+            self._write_sent()
+        except OSError:
+            # What was taken must go first where the disk is full, or it would stay full.
+            self._drop_taken()
+            self._write_sent()
+        else:
+            self._drop_taken()
+
+    def _write_sent(self) -> None:
         temporary = os.path.join(self._folder, STATE + ".new")
         with open(temporary, "w", encoding="utf-8") as stream:
             json.dump({"sent": self._sent}, stream)
         # Not flushed: after a power cut a few records are sent again, and have their numbers.
         os.replace(temporary, os.path.join(self._folder, STATE))
+
+    def _drop_taken(self) -> None:
+        """Remove files of which nothing waits any more, but for the one that is being written."""
         paths = self._segments()
-        for path, following in zip(paths, [*paths[1:], ""]):
-            is_done = (
-                following and int(os.path.basename(following)[: -len(ENDING)]) <= self._sent + 1
-            )
+        firsts = [int(os.path.basename(path)[: -len(ENDING)]) for path in paths]
+        for path, following in zip(paths, [*firsts[1:], self._next]):
+            is_done = following <= self._sent + 1 or self._newest <= self._sent
             if is_done and path != self._segment:
                 os.unlink(path)
 
@@ -127,6 +155,15 @@ class Spool:
         """Where nothing says what was sent: all that is there is new, and nothing before it is a gap."""
         first = next((seq for path in self._segments() for seq, _ in _read(path)), 1)
         return first - 1
+
+
+def _flush_folder(folder: str) -> None:
+    """A file's name survives a power cut only when its folder was flushed, too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _line(seq: int, record: Mapping[str, Any]) -> bytes:

@@ -33,6 +33,9 @@ class SummaryLines:
             if len(self._walls) < MAX_KEPT:
                 self._walls.append(inferred.seconds["infer"])
 
+    def start(self) -> None:
+        """There is nothing to begin."""
+
     def close(self, timeout_s: float) -> None:
         """Nothing is kept open."""
 

@@ -1,0 +1,1 @@
+"""What model files are, seen without running anything: recognised by content, hazards named."""

@@ -1,0 +1,1 @@
+"""What a pipeline keeps of its recent frames: masks, the ring in memory, files with limits (`.efcap`)."""

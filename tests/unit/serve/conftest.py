@@ -1,0 +1,3 @@
+from support.here import here
+
+__all__ = ["here"]
