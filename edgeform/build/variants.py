@@ -139,12 +139,24 @@ def build_variant(request: VariantRequest, shop: Workshop, sink: BlobSink | None
     if taken is None:
         raise _refused(request, report)
     rung, made, evaluated = taken
-    return BuiltVariant(
-        artifact=_artifact(
-            request, derivation, shop, sink, report, rung, made, reference, evaluated
-        ),
-        report=report,
-    )
+    tree = assembled(made, request.source.parent, request.build.include, shop.folder / "artifact")
+    try:
+        said = write_goldens(
+            tree,
+            request=request,
+            shop=shop,
+            precision=rung.precision,
+            engine_version=derivation.engine[1],
+            reference=reference,
+            evaluated=evaluated,
+        )
+    except VariantRefused as exc:
+        exc.report = report
+        raise
+    rung = replace(rung, notes=(*rung.notes, said))
+    report = replace(report, rungs=(*report.rungs[:-1], rung))
+    artifact = _artifact(tree, request, derivation, sink, report, rung, made.entry)
+    return BuiltVariant(artifact=artifact, report=report)
 
 
 def _check_source(request: VariantRequest) -> None:
@@ -272,26 +284,14 @@ def refused(model: str, variant: str, detail: str) -> VariantRefused:
 
 
 def _artifact(
+    tree: Path,
     request: VariantRequest,
     derivation: Derivation,
-    shop: Workshop,
     sink: BlobSink | None,
     report: BuildReport,
     rung: RungReport,
-    made: Made,
-    reference: Evaluated,
-    evaluated: Evaluated,
+    entry: str,
 ) -> Artifact:
-    tree = assembled(made, request.source.parent, request.build.include, shop.folder / "artifact")
-    write_goldens(
-        tree,
-        request=request,
-        shop=shop,
-        precision=rung.precision,
-        engine_version=derivation.engine[1],
-        reference=reference,
-        evaluated=evaluated,
-    )
     origin = write_origin(
         tree,
         request=request,
@@ -306,7 +306,7 @@ def _artifact(
         request.variant.name,
         engine=request.variant.engine,
         accelerators=tuple(request.variant.accelerators),
-        entry=made.entry,
+        entry=entry,
         measures=measures_of(rung),
         epoch=request.epoch,
         sink=sink,

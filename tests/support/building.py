@@ -16,9 +16,10 @@ from edgeform.build.builders import Builders, builder_of, cache_folder, evaluato
 from edgeform.build.failure import BuilderUnavailable
 from edgeform.build.jobs import JobLimits
 from edgeform.build.recipes import Workshop
-from edgeform.build.variants import VariantRequest
+from edgeform.build.variants import VariantRequest, build_variant
 from edgeform.domain.artifacts import Variant
 from edgeform.domain.builds import Build, Gate, Step
+from edgeform_wire import digest
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "site" / "lab"
@@ -41,20 +42,21 @@ def builders() -> Builders:
 
 
 @functools.cache
-def why_not(*names: str) -> str:
-    """Why these builders cannot be had here; empty when they can."""
+def why_not(*names: str, engine: str = "onnxruntime") -> str:
+    """Why these builders, or the judges of that engine, cannot be had here; empty when they can."""
     try:
         for name in names:
             builders().python(builder_of(name))
-        builders().python(evaluator_of("onnxruntime"))
+        for judge in {"onnxruntime", engine}:
+            builders().python(evaluator_of(judge))
     except BuilderUnavailable as exc:
         return exc.detail
     return ""
 
 
-def need_builders(*names: str) -> None:
+def need_builders(*names: str, engine: str = "onnxruntime") -> None:
     """Skip, with the reason, where the builders' packages are neither in uv's cache nor to be had."""
-    reason = why_not(*names)
+    reason = why_not(*names, engine=engine)
     if reason:
         pytest.skip(reason)
 
@@ -99,6 +101,36 @@ def a_request(build: Build, **more) -> VariantRequest:
 def a_shop(folder: Path, tell=lambda _: None, **limits) -> Workshop:
     folder.mkdir(parents=True, exist_ok=True)
     return Workshop(builders=builders(), limits=JobLimits(**limits), folder=folder, tell=tell)
+
+
+def built_by(engine: str, folder: Path, *steps, gate=None, **more):
+    """(what was built, the folder with its files): a variant of the lab's network, for that engine."""
+    build = a_build(*steps, gate=gate)
+    sink = Kept(folder / "sink")
+    variant = Variant(name="v", engine=engine, build=build)
+    request = a_request(build, variant=variant, **more)
+    found = build_variant(request, a_shop(folder / "work"), sink)
+    return found, sink.tree(found.artifact, folder / "tree")
+
+
+class Kept:
+    """A sink that keeps a copy of every file, by digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, path):
+        found = digest.of_file(str(path))
+        shutil.copyfile(path, self.folder / digest.hex_of(found))
+        return found
+
+    def tree(self, artifact, folder: Path) -> Path:
+        for file in artifact.files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.folder / digest.hex_of(file.digest), target)
+        return folder
 
 
 def a_dataset(folder: Path, samples, *, task="classification", level="encoded", **more) -> Path:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from support.building import (
     DIGITS,
+    Kept,
     a_build,
     a_dataset,
     a_request,
@@ -27,26 +28,6 @@ from edgeform.domain.builds import Gate, Step
 from edgeform_wire import digest, golden
 
 ENGINE_VERSION = "1.32.0"
-
-
-class Kept:
-    """A sink that keeps a copy of every file, by digest."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def put(self, path):
-        found = digest.of_file(str(path))
-        shutil.copyfile(path, self.folder / digest.hex_of(found))
-        return found
-
-    def tree(self, artifact, folder):
-        for file in artifact.files:
-            target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.folder / digest.hex_of(file.digest), target)
-        return folder
 
 
 def built(tmp_path, *steps, name="w", gate=None, heard=None, **more):
