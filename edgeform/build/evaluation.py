@@ -10,14 +10,12 @@ from typing import Any
 from edgeform.build.builders import evaluator_of
 from edgeform.build.datasets import DataSet, Sample
 from edgeform.build.failure import DataSetUnusable
-from edgeform.build.jobs import run_job
 from edgeform.build.formats import described
+from edgeform.build.jobs import run_job
 from edgeform.build.recipes import Made, Workshop, copy_files, link_files
 from edgeform.build.variant_tree import alone, assembled
 from edgeform.domain.hardware import asked_precision
-
-REFERENCE_ENGINE = "onnxruntime"
-"""What the source network is run by, whatever engine the variant is for."""
+from edgeform.domain.recipes import reference_engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +49,8 @@ class Evaluator:
     def reference(self, source: Path, include: tuple[str, ...], folder: Path) -> Evaluated:
         """The source network's answers, which all that is built from it is compared with."""
         alone(source, include, folder / "in")
-        return self._evaluate(
-            "the source network", REFERENCE_ENGINE, source.name, folder, None, "f32"
-        )
+        engine = reference_engine(source.name)
+        return self._evaluate("the source network", engine, source.name, folder, None, "f32")
 
     def variant(
         self,
@@ -100,7 +97,8 @@ class Evaluator:
     def invented(self, source: Path, include: tuple[str, ...], folder: Path) -> Path:
         """Random tensors for the source network's inputs: what somebody forced."""
         alone(source, include, folder / "in")
-        self._run("inventing calibration data", REFERENCE_ENGINE, source.name, folder, "invent", {})
+        engine = reference_engine(source.name)
+        self._run("inventing calibration data", engine, source.name, folder, "invent", {})
         return folder / "out"
 
     def record(
@@ -125,7 +123,7 @@ class Evaluator:
         alone(source, include, folder / "in")
         done = self._run(
             f"preparing the {what} set",
-            REFERENCE_ENGINE,
+            reference_engine(source.name),
             source.name,
             folder,
             "prepare",

@@ -156,7 +156,8 @@ def _complete(
     complete_goldens(
         GoldenRequest(
             model=tree,
-            stages=dict(request.stages) | {"runtime": {"threads": 1, "precision": asked_precision("f32", precision)}},
+            stages=dict(request.stages)
+            | {"runtime": {"threads": 1, "precision": asked_precision("f32", precision)}},
             engine=engine,
             engine_version=engine_version,
             precision=precision,

@@ -26,7 +26,7 @@ from edgeform.build.variant_goldens import write_goldens
 from edgeform.build.variant_tree import assembled
 from edgeform.domain.artifacts import Variant
 from edgeform.domain.builds import SYNTHETIC, Build
-from edgeform.domain.recipes import CALIBRATION, KINDS, needs, rungs
+from edgeform.domain.recipes import CALIBRATION, KINDS, needs, reference_engine, rungs
 from edgeform_wire.artifact import Artifact
 
 
@@ -89,7 +89,8 @@ def builders_of(build: Build, engine: str) -> tuple[Builder, ...]:
     """
     names = {KINDS[step.name].builder for _, recipe in rungs(build) for step in recipe}
     found = [builder_of(name) for name in sorted(names)]
-    judges = {evaluator_of(name).name: evaluator_of(name) for name in (engine, "onnxruntime")}
+    engines = (engine, reference_engine(build.source))
+    judges = {evaluator_of(name).name: evaluator_of(name) for name in engines}
     return (*found, *(judges[name] for name in sorted(judges)))
 
 
@@ -167,7 +168,7 @@ def _check_source(request: VariantRequest) -> None:
             address=f"models.{request.model}.variants.{request.variant.name}.build.source",
             hint="See what the version has:\n    edgeform registry show MODEL",
         )
-    described("onnxruntime", request.source)
+    described(reference_engine(request.build.source), request.source)
 
 
 def _calibration(request: VariantRequest, judge: Evaluator, shop: Workshop) -> Path | None:

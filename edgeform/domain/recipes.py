@@ -238,6 +238,44 @@ _KINDS = (
         ),
         ladder=(Rung(name="fp16", instead="ir_fp16"),),
     ),
+    StepKind(
+        name="litert_fp16",
+        builder="litert",
+        takes=TFLITE,
+        gives=TFLITE,
+        precision="f16",
+        about="Weights of a TFLite file in FP16; inputs and outputs stay FP32.",
+    ),
+    StepKind(
+        name="litert_int8_dynamic",
+        builder="litert",
+        takes=TFLITE,
+        gives=TFLITE,
+        precision="int8",
+        about="INT8 weights of a TFLite file; activations are quantised while it runs.",
+        ladder=(Rung(name="fp16", instead="litert_fp16"),),
+    ),
+    StepKind(
+        name="litert_int8",
+        builder="litert",
+        takes=TFLITE,
+        gives=TFLITE,
+        precision="int8",
+        needs=(CALIBRATION,),
+        about="Static INT8 of a TFLite file's weights and activations, from real calibration data.",
+        parameters=(
+            Parameter(
+                name="integer_edges",
+                default=False,
+                about="Inputs and outputs in INT8 too, as accelerators without floats want them.",
+            ),
+            _SAMPLES,
+        ),
+        ladder=(
+            Rung(name="more-calibration", parameters=(("samples", 0),)),
+            Rung(name="fp16", instead="litert_fp16"),
+        ),
+    ),
 )
 KINDS: Mapping[str, StepKind] = {kind.name: kind for kind in _KINDS}
 
@@ -256,6 +294,16 @@ def precision_of(recipe: tuple[Step, ...]) -> str:
 
 def needs(recipe: tuple[Step, ...], what: str) -> bool:
     return any(what in KINDS[step.name].needs for step in recipe)
+
+
+def source_format(name: str) -> str:
+    """The format of a source file, by its ending; ONNX where it says nothing."""
+    return TFLITE if name.endswith(ENDINGS[TFLITE]) else ONNX
+
+
+def reference_engine(name: str) -> str:
+    """What the source network is run by, whatever engine the variant is for."""
+    return {TFLITE: "litert"}.get(source_format(name), "onnxruntime")
 
 
 def format_of(recipe: tuple[Step, ...]) -> str:

@@ -103,14 +103,14 @@ def a_shop(folder: Path, tell=lambda _: None, **limits) -> Workshop:
     return Workshop(builders=builders(), limits=JobLimits(**limits), folder=folder, tell=tell)
 
 
-def built_by(engine: str, folder: Path, *steps, gate=None, **more):
+def built_by(engine: str, where: Path, *steps, gate=None, source="model.onnx", **more):
     """(what was built, the folder with its files): a variant of the lab's network, for that engine."""
-    build = a_build(*steps, gate=gate)
-    sink = Kept(folder / "sink")
+    build = a_build(*steps, gate=gate, source=source)
+    sink = Kept(where / "sink")
     variant = Variant(name="v", engine=engine, build=build)
     request = a_request(build, variant=variant, **more)
-    found = build_variant(request, a_shop(folder / "work"), sink)
-    return found, sink.tree(found.artifact, folder / "tree")
+    found = build_variant(request, a_shop(where / "work"), sink)
+    return found, sink.tree(found.artifact, where / "tree")
 
 
 class Kept:

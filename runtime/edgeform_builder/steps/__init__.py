@@ -19,4 +19,7 @@ MODULES: Dict[str, str] = {
     "ir_fp16": "openvino_fp16",
     "nncf_int8": "nncf_int8",
     "nncf_int4": "nncf_int4",
+    "litert_fp16": "litert_fp16",
+    "litert_int8_dynamic": "litert_dynamic",
+    "litert_int8": "litert_int8",
 }

@@ -38,7 +38,13 @@ def with_weights_of(path: Path) -> nn.Module:
     for (parent, name), (weight, bias) in zip(ordered, folded, strict=True):
         old = getattr(parent, name)
         new = nn.Conv2d(
-            old.in_channels, old.out_channels, old.kernel_size, old.stride, old.padding, 1, old.groups
+            old.in_channels,
+            old.out_channels,
+            old.kernel_size,
+            old.stride,
+            old.padding,
+            1,
+            old.groups,
         )
         new.weight.data, new.bias.data = tensor(weights[weight]), tensor(weights[bias])
         setattr(parent, name, new)

@@ -1,12 +1,9 @@
 """OpenVINO's recipes, built in the real builder and judged in the real engine."""
 
-from dataclasses import replace
 
 import pytest
-from support.building import a_build, a_request, a_shop, built_by, need_builders
+from support.building import built_by, need_builders
 
-from edgeform.build.failure import ModelUnusable, VariantRefused
-from edgeform.build.variants import build_variant
 from edgeform.domain.builds import Gate, Step
 
 GATE = Gate(accuracy_drop=0.02, agreement=0.95, sqnr_db=15)
@@ -21,7 +18,12 @@ def built(tmp_path, *steps, name="w", gate=GATE):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "precision", "least_db"),
-    [("ir_fp16", "f16", 40), ("nncf_int8", "int8", 15), (MIXED, "int8", 15), ("nncf_int4", "int4", 15)],
+    [
+        ("ir_fp16", "f16", 40),
+        ("nncf_int8", "int8", 15),
+        (MIXED, "int8", 15),
+        ("nncf_int4", "int4", 15),
+    ],
     ids=["ir_fp16", "nncf_int8", "nncf_int8-mixed", "nncf_int4"],
 )
 def test_each_recipe_passes_and_gives_the_same_bytes_twice(tmp_path, step, precision, least_db):
