@@ -8,8 +8,9 @@ for that is told. The runtime then answers every case here, and is judged by the
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeform.build.builders import evaluator_of
 from edgeform.build.datasets import CLASSIFICATION, DataSet, Sample
@@ -132,11 +133,34 @@ def _near(
 
 def is_near(precision: str, variant: Sequence[RawTensor], reference: Sequence[RawTensor]) -> bool:
     """Whether an answer is within the loose limits; what comes in another form cannot be compared."""
-    forms = {(t.name, t.dtype, t.shape) for t in variant}
-    wanted = tuple(t for t in reference if (t.name, t.dtype, t.shape) in forms)
+    wanted = tuple(replace(t, name=name) for t, name in comparable(reference, variant))
     case = Case(name="", variant=(), fp32=wanted, label=None)
     answer = Inference(inputs=(), outputs=tuple(variant), result={})
     return not judge_case(precision, case, answer).failures
+
+
+Output = TypeVar("Output", golden.Tensor, RawTensor)
+
+
+def comparable(
+    reference: Sequence[Output], variant: Sequence[Output]
+) -> Iterator[tuple[Output, str]]:
+    """The reference's outputs that the variant gives too, each with the variant's name for it.
+
+    Some tools rename what they touch; then an output is known by its place. What the variant gives in another
+    form (integers at its edge) cannot be compared.
+    """
+    names = {t.name for t in variant}
+    is_same_count = len(reference) == len(variant)
+    for place, tensor in enumerate(reference):
+        if tensor.name in names:
+            found = next(t for t in variant if t.name == tensor.name)
+        elif is_same_count and variant[place].name not in {t.name for t in reference}:
+            found = variant[place]
+        else:
+            continue
+        if (found.dtype, tuple(found.shape)) == (tensor.dtype, tuple(tensor.shape)):
+            yield tensor, found.name
 
 
 def _raw(recorded: Sequence[Mapping[str, Any]], folder: Path) -> tuple[RawTensor, ...]:
@@ -262,16 +286,19 @@ def _case(
     if is_encoded:
         frame = f"golden/{name}{Path(sample.file).suffix}"
         shutil.copyfile(data.folder / sample.file, tree / frame)
-    # What the variant gives in another form (integers at its edge) cannot be compared with the source's.
-    forms = {(t.name, t.dtype, t.shape) for t, _ in variant["outputs"]}
-    comparable = [(t, p) for t, p in reference["outputs"] if (t.name, t.dtype, t.shape) in forms]
+    files = {id(tensor): path for tensor, path in reference["outputs"]}
+    told = [tensor for tensor, _ in reference["outputs"]]
+    source = [
+        (replace(tensor, name=name), files[id(tensor)])
+        for tensor, name in comparable(told, [t for t, _ in variant["outputs"]])
+    ]
     return golden.Case(
         name=name,
         level="encoded" if is_encoded else "tensor",
         inputs=() if is_encoded else _kept(tree, f"{name}.in", variant["inputs"]),
         frame=frame,
         variant=_kept(tree, f"{name}.variant", variant["outputs"]),
-        fp32=_kept(tree, f"{name}.fp32", comparable),
+        fp32=_kept(tree, f"{name}.fp32", source),
         label=str(sample.label) if data.task == CLASSIFICATION else None,
     )
 

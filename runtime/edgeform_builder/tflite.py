@@ -45,9 +45,7 @@ def calibrated(
     for feed in feeds:
         unknown = set(feed) - set(names)
         if unknown:
-            raise Refused(
-                f"the calibration data has an input {sorted(unknown)[0]!r}, the network none"
-            )
+            raise Refused(f"the calibration data has an input {min(unknown)!r}, the network none")
         shown.append({names[name]: array for name, array in feed.items()})
     return tool.calibrate({key: shown}, num_threads=1)
 

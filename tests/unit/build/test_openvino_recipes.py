@@ -1,6 +1,5 @@
 """OpenVINO's recipes, built in the real builder and judged in the real engine."""
 
-
 import pytest
 from support.building import built_by, need_builders
 
