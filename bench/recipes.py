@@ -1,4 +1,4 @@
-"""Every recipe on the lab's network: accuracy, agreement, SQNR, size and latency, as the builder measures them.
+"""Each recipe on the lab's network: accuracy, agreement, SQNR, size, latency, as builders measure them.
 
     python bench/recipes.py                    # table, and build/bench-recipes.json
     python bench/recipes.py --only int8 nncf_int8
@@ -55,6 +55,7 @@ RECIPES: dict[str, tuple[str, tuple[Step, ...]]] = {
     "fp16": ("onnxruntime", (step("fp16"),)),
     "clean, int8": ("onnxruntime", (step("clean"), step("int8"))),
     "clean, int8 (symmetric)": ("onnxruntime", (step("clean"), step("int8", symmetric=True))),
+    "clean, trt_int8": ("onnxruntime", (step("clean"), step("trt_int8"))),
     "clean, int8 (mixed)": ("onnxruntime", (step("clean"), step("int8", mixed=True))),
     "clean, int8_dynamic": ("onnxruntime", (step("clean"), step("int8_dynamic"))),
     "clean, int4": ("onnxruntime", (step("clean"), step("int4"))),

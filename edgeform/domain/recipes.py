@@ -138,6 +138,34 @@ _KINDS = (
         ladder=_INT8_LADDER,
     ),
     StepKind(
+        name="trt_int8",
+        builder="onnx",
+        takes=ONNX,
+        gives=ONNX,
+        precision="int8",
+        needs=(CALIBRATION,),
+        about="Static INT8 as TensorRT takes it: explicit, signed, symmetric; each device builds its engine.",
+        parameters=(
+            Parameter(
+                name="per_channel", default=True, about="A scale for each channel of the weights."
+            ),
+            Parameter(
+                name="calibrator",
+                default="minmax",
+                choices=("minmax", "percentile", "entropy"),
+                about="How the ranges of activations are found.",
+            ),
+            Parameter(
+                name="mixed",
+                default=False,
+                about="Leave the most sensitive layers in FP32 until the gate's SQNR is reached on the"
+                " calibration set.",
+            ),
+            _SAMPLES,
+        ),
+        ladder=_INT8_LADDER,
+    ),
+    StepKind(
         name="int8_dynamic",
         builder="onnx",
         takes=ONNX,

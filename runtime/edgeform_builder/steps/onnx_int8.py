@@ -30,6 +30,13 @@ METHODS = {
     "percentile": CalibrationMethod.Percentile,
     "entropy": CalibrationMethod.Entropy,
 }
+EXPLICIT = {
+    "AddQDQPairToWeight": True,
+    "QuantizeBias": False,
+    "DedicatedQDQPair": True,
+    "OpTypesToExcludeOutputQuantization": ["Conv", "Gemm", "MatMul", "Add"],
+}
+"""For `trt_int8`: see onnx_trt."""
 SENSITIVITY_SAMPLES = 32
 MARGIN_DB = 1.0
 """Above the gate's figure, because the evaluation set is another one."""
@@ -101,7 +108,11 @@ def _quantise(
         calibrate_method=METHODS[parameters["calibrator"]],
         nodes_to_exclude=list(excluded),
         nodes_to_quantize=only,
-        extra_options={"ActivationSymmetric": is_symmetric, "WeightSymmetric": True},
+        extra_options={
+            "ActivationSymmetric": is_symmetric,
+            "WeightSymmetric": True,
+            **(EXPLICIT if parameters.get("is_explicit") else {}),
+        },
     )
 
 
