@@ -10,15 +10,23 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.plan import a_class, a_pipeline, a_runtime_artifact
 
 from edgeform.build import datasets
 from edgeform.build.builders import Builders, builder_of, cache_folder, evaluator_of
 from edgeform.build.failure import BuilderUnavailable
 from edgeform.build.jobs import JobLimits
 from edgeform.build.recipes import Workshop
+from edgeform.build.shadow import TREE, RuntimeProcess, shadow
 from edgeform.build.variants import VariantRequest, build_variant
 from edgeform.domain.artifacts import Variant
 from edgeform.domain.builds import Build, Gate, Step
+from edgeform.domain.hardware import Engine, RuntimeChoice
+from edgeform.lock.resolve import locked
+from edgeform.plan.contents import PipelineWriter
+from edgeform_device.claims import configuration
+from edgeform_device.control import Control
+from edgeform_device.goldens import check_goldens
 from edgeform_wire import digest
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +119,22 @@ def built_by(engine: str, where: Path, *steps, gate=None, source="model.onnx", *
     request = a_request(build, variant=variant, **more)
     found = build_variant(request, a_shop(where / "work"), sink)
     return found, sink.tree(found.artifact, where / "tree")
+
+
+def judged_as_planned(engine: Engine, provider: str, found, tree: Path, work: Path):
+    """(what a plan asks of the engine, verdicts by check): the artifact in a class that says FP32."""
+    hardware = a_class(runtime=RuntimeChoice(engine=engine, provider=provider))
+    model = locked(found.artifact, engine)
+    use = PipelineWriter().use(a_pipeline(), hardware, runtime=a_runtime_artifact(), model=model)
+    shutil.copytree(tree, work / TREE)
+    stages = STAGES | {"runtime": use.stages["runtime"]}
+    runtime = RuntimeProcess(python=str(builders().python(evaluator_of(engine))))
+    with (
+        shadow(work, engine=engine, stages=stages, runtime=runtime) as subject,
+        Control(subject.socket_path) as control,
+    ):
+        results = [configuration(control, subject), *check_goldens(control, subject)[0]]
+    return use.stages["runtime"]["precision"], {r.name: r.verdict for r in results}
 
 
 class Kept:

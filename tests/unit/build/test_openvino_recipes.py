@@ -1,9 +1,10 @@
 """OpenVINO's recipes, built in the real builder and judged in the real engine."""
 
 import pytest
-from support.building import built_by, need_builders
+from support.building import built_by, judged_as_planned, need_builders
 
 from edgeform.domain.builds import Gate, Step
+from edgeform.domain.hardware import Engine
 
 GATE = Gate(accuracy_drop=0.02, agreement=0.95, sqnr_db=15)
 MIXED = Step(name="nncf_int8", parameters=(("mixed", True), ("samples", 0)))
@@ -34,3 +35,16 @@ def test_each_recipe_passes_and_gives_the_same_bytes_twice(tmp_path, step, preci
     assert one.report.taken.figures["sqnr_db"] >= least_db
     assert (tree / "model.bin").is_file()
     assert any(note.startswith("goldens: ") for note in one.report.taken.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "provider", "step"),
+    [(Engine.OPENVINO, "CPU", "ir_fp16"), (Engine.ONNXRUNTIME, "CPUExecutionProvider", "fp16")],
+)
+def test_a_variant_in_fp16_runs_as_planned_and_passes_its_goldens(tmp_path, engine, provider, step):
+    need_builders("openvino", "onnx", engine=engine)
+    found, tree = built_by(engine, tmp_path / "w", step, gate=GATE)
+    asked, verdicts = judged_as_planned(engine, provider, found, tree, tmp_path / "device")
+    assert asked == "f16"
+    assert verdicts == {"configuration": "pass", "golden": "pass", "repeat": "pass"}
