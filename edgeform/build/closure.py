@@ -127,8 +127,9 @@ def lock_of(request: ClosureRequest) -> str:
             f"There is no lock for {request.engine} on Python {request.python}.",
             hint="There are: " + ", ".join(names),
         )
-    # Pure Python, so one lock fits every engine, architecture and interpreter.
-    stages = (locks / "stages.lock").read_text(encoding="utf-8")
+    # Pure Python, so one lock fits every engine and architecture; the newest paho-mqtt leaves 3.8 out.
+    own = locks / f"stages-{request.python}.lock"
+    stages = (own if own.is_file() else locks / "stages.lock").read_text(encoding="utf-8")
     extras = (_extra(locks / "extras", extra, request.python) for extra in request.extras)
     return "".join((wanted.read_text(encoding="utf-8"), stages, *extras))
 

@@ -37,8 +37,6 @@ def what_is_missing(engine, arch, glibc, python):
 def expected(engine, arch, glibc, python):
     if python not in LOCKED[engine]:
         return f"There is no lock for {engine} on Python {python}."
-    if (engine, python) == ("tensorrt", "3.8"):
-        return "is for Python >=3.9, not for 3.8"
     return NO_WHEEL.get((engine, arch, glibc), "")
 
 
