@@ -1,8 +1,7 @@
-"""`trt_int8`: what TensorRT takes: signed and symmetric, weights in FP32 with a pair of Q and DQ of their own, biases
-and outputs left alone, so that TensorRT itself decides what is fused. The engine is built on each device.
+"""`trt_int8`: what TensorRT takes: signed and symmetric, weights in FP32 with Q and DQ of their own, biases and
+outputs left alone, so that TensorRT itself decides what is fused. The engine is built on each device.
 
-Source: ONNX Runtime's example for TensorRT (onnxruntime-inference-examples, quantization/image_classification)
-quantises with these options; NVIDIA's guide calls the form explicit quantisation.
+The form is what NVIDIA's guide calls explicit quantisation; the options are ONNX Runtime's own for it.
 """
 
 from dataclasses import replace
