@@ -78,6 +78,21 @@ _SAMPLES = Parameter(
     about="Samples of the calibration set that are used, from its beginning; 0 takes all.",
     minimum=0,
 )
+_PER_CHANNEL = Parameter(
+    name="per_channel", default=True, about="A scale for each channel of the weights."
+)
+_CALIBRATOR = Parameter(
+    name="calibrator",
+    default="minmax",
+    choices=("minmax", "percentile", "entropy"),
+    about="How the ranges of activations are found.",
+)
+_MIXED = Parameter(
+    name="mixed",
+    default=False,
+    about="Leave the most sensitive layers in FP32 until the gate's SQNR is reached on the"
+    " calibration set.",
+)
 _INT8_LADDER = (
     Rung(name="per-channel", parameters=(("per_channel", True),)),
     Rung(name="more-calibration", parameters=(("per_channel", True), ("samples", 0))),
@@ -113,26 +128,14 @@ _KINDS = (
         needs=(CALIBRATION,),
         about="Static INT8 with QuantizeLinear and DequantizeLinear, from real calibration data.",
         parameters=(
-            Parameter(
-                name="per_channel", default=True, about="A scale for each channel of the weights."
-            ),
-            Parameter(
-                name="calibrator",
-                default="minmax",
-                choices=("minmax", "percentile", "entropy"),
-                about="How the ranges of activations are found.",
-            ),
+            _PER_CHANNEL,
+            _CALIBRATOR,
             Parameter(
                 name="symmetric",
                 default=False,
                 about="Signed, symmetric activations, as TensorRT wants them.",
             ),
-            Parameter(
-                name="mixed",
-                default=False,
-                about="Leave the most sensitive layers in FP32 until the gate's SQNR is reached on the"
-                " calibration set.",
-            ),
+            _MIXED,
             _SAMPLES,
         ),
         ladder=_INT8_LADDER,
@@ -146,21 +149,9 @@ _KINDS = (
         needs=(CALIBRATION,),
         about="Static INT8 as TensorRT takes it: explicit, signed, symmetric; each device builds its engine.",
         parameters=(
-            Parameter(
-                name="per_channel", default=True, about="A scale for each channel of the weights."
-            ),
-            Parameter(
-                name="calibrator",
-                default="minmax",
-                choices=("minmax", "percentile", "entropy"),
-                about="How the ranges of activations are found.",
-            ),
-            Parameter(
-                name="mixed",
-                default=False,
-                about="Leave the most sensitive layers in FP32 until the gate's SQNR is reached on the"
-                " calibration set.",
-            ),
+            _PER_CHANNEL,
+            _CALIBRATOR,
+            _MIXED,
             _SAMPLES,
         ),
         ladder=_INT8_LADDER,
@@ -172,11 +163,7 @@ _KINDS = (
         gives=ONNX,
         precision="int8",
         about="INT8 weights; activations are quantised while it runs, so no calibration is needed.",
-        parameters=(
-            Parameter(
-                name="per_channel", default=True, about="A scale for each channel of the weights."
-            ),
-        ),
+        parameters=(_PER_CHANNEL,),
         ladder=(
             Rung(name="per-channel", parameters=(("per_channel", True),)),
             Rung(name="fp16", instead="fp16"),
