@@ -1,5 +1,5 @@
-"""`trt_int8`: what TensorRT takes: signed and symmetric, weights in FP32 with Q and DQ of their own, biases
-outputs left alone, so that TensorRT itself decides what is fused. The engine is built on each device.
+"""`trt_int8`: what TensorRT takes: signed, symmetric, weights in FP32 with Q and DQ of their own, biases
+and outputs left alone, so that TensorRT itself decides what is fused. The engine is built on each device.
 
 The form is what NVIDIA's guide calls explicit quantisation; the options are ONNX Runtime's own for it.
 """
