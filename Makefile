@@ -10,7 +10,7 @@ BENCH := .venv-bench
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all machines soak bench-fleet bench-inference bench-spec dev peers wheel system lint lock clean
+.PHONY: help demo test test-all machines soak bench-fleet bench-inference bench-recipes bench-spec dev peers wheel system lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -34,6 +34,9 @@ bench-fleet: wheel system ## no-op plan and model update against Ansible and pla
 
 bench-spec: wheel ## load, validate, resolve and plan 1,000 to 100,000 devices
 	@$(BIN)/python bench/spec.py
+
+bench-recipes: wheel ## each recipe on the lab's network: accuracy, agreement, SQNR, size, latency
+	@$(BIN)/python bench/recipes.py
 
 bench-inference: wheel $(BENCH)/mlserver/.locked $(BENCH)/kserve/.locked ## the runtime beside a bare loop, MLServer and KServe
 	@$(BIN)/python bench/inference.py

@@ -127,8 +127,9 @@ def lock_of(request: ClosureRequest) -> str:
             f"There is no lock for {request.engine} on Python {request.python}.",
             hint="There are: " + ", ".join(names),
         )
-    # Pure Python, so one lock fits every engine, architecture and interpreter.
-    stages = (locks / "stages.lock").read_text(encoding="utf-8")
+    # Pure Python, so one lock fits every engine and architecture; the newest paho-mqtt leaves 3.8 out.
+    own = locks / f"stages-{request.python}.lock"
+    stages = (own if own.is_file() else locks / "stages.lock").read_text(encoding="utf-8")
     extras = (_extra(locks / "extras", extra, request.python) for extra in request.extras)
     return "".join((wanted.read_text(encoding="utf-8"), stages, *extras))
 
@@ -190,7 +191,18 @@ def platform_of(arch: str, glibc: str) -> str:
     return f"{arch}-manylinux_2_{max(fitting)}"
 
 
-def _install(request: ClosureRequest, lock: str, lib: Path) -> None:
+def check_wheels(request: ClosureRequest) -> None:
+    """Whether each package of the closure has a wheel for the device; no package is downloaded.
+
+    Raises:
+        ClosureUnavailable: there is no lock, or a package has no wheel; named.
+        BuildFailed: uv is not there, or the index cannot be reached.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgeform-wheels-") as work:
+        _install(request, lock_of(request), Path(work, "tree", "lib"), is_dry=True)
+
+
+def _install(request: ClosureRequest, lock: str, lib: Path, *, is_dry: bool = False) -> None:
     requirements = lib.parent.parent / "requirements.txt"
     requirements.write_text(lock, encoding="utf-8")
     platform = platform_of(request.arch, request.glibc)
@@ -200,6 +212,7 @@ def _install(request: ClosureRequest, lock: str, lib: Path) -> None:
         *("--python-platform", platform, "--python-version", request.python),
         *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"),
         *("--no-compile-bytecode", "--requirement", str(requirements)),
+        *(("--dry-run",) if is_dry else ()),
     )
     try:
         done = subprocess.run(
@@ -243,6 +256,13 @@ def _explained(request: ClosureRequest, platform: str, stderr: str) -> Exception
         return ClosureUnavailable(
             f"{missing[1]} {missing[2]} has no wheel for {platform}, Python {request.python}.",
             hint="The device needs a newer system, or another engine version in the lock.",
+        )
+    older = re.search(r"(\S+?)==(\S+?) (?:only supports|depends on Python)\s?(>=[\d.]+)?", text)
+    if older:
+        return ClosureUnavailable(
+            f"{older[1]} {older[2]} is for Python {older[3] or 'of another version'}, not for"
+            f" {request.python}.",
+            hint="The device needs a newer Python.",
         )
     if re.search(r"[Nn]o space left|os error 28", text):
         return BuildFailed("The disk is full.", hint="Free some space and build again.")

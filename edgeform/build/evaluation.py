@@ -10,23 +10,27 @@ from typing import Any
 from edgeform.build.builders import evaluator_of
 from edgeform.build.datasets import DataSet, Sample
 from edgeform.build.failure import DataSetUnusable
+from edgeform.build.formats import described
 from edgeform.build.jobs import run_job
 from edgeform.build.recipes import Made, Workshop, copy_files, link_files
 from edgeform.build.variant_tree import alone, assembled
-
-REFERENCE_ENGINE = "onnxruntime"
-"""What the source network is run by, whatever engine the variant is for."""
+from edgeform.domain.hardware import asked_precision
+from edgeform.domain.recipes import reference_engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """A model that went through a data set: its figures, its folder as the engine saw it, its answers."""
+    """A model that went through a data set: its figures, its folder as the engine saw it, its answers.
+
+    `precision` is what the engine was asked for.
+    """
 
     engine: str
     tree: Path
     entry: str
     answers: Path
     figures: Mapping[str, Any]
+    precision: str = "f32"
 
     def results(self) -> list[dict[str, Any]]:
         """The pipeline's result of each sample."""
@@ -45,7 +49,8 @@ class Evaluator:
     def reference(self, source: Path, include: tuple[str, ...], folder: Path) -> Evaluated:
         """The source network's answers, which all that is built from it is compared with."""
         alone(source, include, folder / "in")
-        return self._evaluate("the source network", REFERENCE_ENGINE, source.name, folder, None)
+        engine = reference_engine(source.name)
+        return self._evaluate("the source network", engine, source.name, folder, None, "f32")
 
     def variant(
         self,
@@ -60,7 +65,9 @@ class Evaluator:
         work = folder / "evaluate"
         assembled(made, source.parent, include, work / "in")
         link_files(reference.answers, work / "reference")
-        return self._evaluate("the variant", engine, made.entry, work, "reference")
+        written = described(engine, made.folder / made.entry).precision or "f32"
+        precision = asked_precision("f32", written)
+        return self._evaluate("the variant", engine, made.entry, work, "reference", precision)
 
     def prepared(self, data: DataSet, source: Path, include: tuple[str, ...], folder: Path) -> Path:
         """A data set as tensors for the source network's inputs; the folder that holds them.
@@ -90,15 +97,23 @@ class Evaluator:
     def invented(self, source: Path, include: tuple[str, ...], folder: Path) -> Path:
         """Random tensors for the source network's inputs: what somebody forced."""
         alone(source, include, folder / "in")
-        self._run("inventing calibration data", REFERENCE_ENGINE, source.name, folder, "invent", {})
+        engine = reference_engine(source.name)
+        self._run("inventing calibration data", engine, source.name, folder, "invent", {})
         return folder / "out"
 
     def record(
-        self, what: str, found: Evaluated, samples: Sequence[Sample], folder: Path
+        self,
+        what: str,
+        found: Evaluated,
+        samples: Sequence[Sample],
+        folder: Path,
+        *,
+        is_outputs_only: bool = False,
     ) -> list[dict[str, Any]]:
-        """Inputs and raw answers of a few samples, as `index.json` of `<folder>/out` tells them."""
+        """Inputs and raw answers of samples, as `index.json` of `<folder>/out` tells them."""
         copy_files(found.tree, folder / "in")
-        self._run(what, found.engine, found.entry, folder, "record", self._data(self.data, samples))
+        extra = self._data(self.data, samples) | {"is_outputs_only": is_outputs_only}
+        self._run(what, found.engine, found.entry, folder, "record", extra, found.precision)
         index: list[dict[str, Any]] = json.loads((folder / "out" / "index.json").read_text())
         return index
 
@@ -108,7 +123,7 @@ class Evaluator:
         alone(source, include, folder / "in")
         done = self._run(
             f"preparing the {what} set",
-            REFERENCE_ENGINE,
+            reference_engine(source.name),
             source.name,
             folder,
             "prepare",
@@ -117,12 +132,25 @@ class Evaluator:
         return list(done["digests"])
 
     def _evaluate(
-        self, what: str, engine: str, entry: str, folder: Path, reference: str | None
+        self,
+        what: str,
+        engine: str,
+        entry: str,
+        folder: Path,
+        reference: str | None,
+        precision: str,
     ) -> Evaluated:
         extra = self._data(self.data, self.data.samples) | {"reference": reference}
-        figures = self._run(f"evaluating {what}", engine, entry, folder, "evaluate", extra)
+        figures = self._run(
+            f"evaluating {what}", engine, entry, folder, "evaluate", extra, precision
+        )
         return Evaluated(
-            engine=engine, tree=folder / "in", entry=entry, answers=folder / "out", figures=figures
+            engine=engine,
+            tree=folder / "in",
+            entry=entry,
+            answers=folder / "out",
+            figures=figures,
+            precision=precision,
         )
 
     def _run(
@@ -133,9 +161,10 @@ class Evaluator:
         folder: Path,
         step: str,
         extra: Mapping[str, Any],
+        precision: str = "f32",
     ) -> Mapping[str, Any]:
         evaluator = evaluator_of(engine)
-        stages = dict(self.stages) | {"runtime": _runtime(evaluator.name)}
+        stages = dict(self.stages) | {"runtime": _runtime(evaluator.name, precision)}
         job = {
             "step": step,
             "source": entry,
@@ -168,7 +197,7 @@ class Evaluator:
         }
 
 
-def _runtime(evaluator: str) -> dict[str, Any]:
-    """One thread on the CPU, in FP32 where the engine would choose something else."""
+def _runtime(evaluator: str, precision: str) -> dict[str, Any]:
+    """One thread on the CPU, in FP32 where the engine would choose something else and the model does not."""
     provider = {"evaluate-onnxruntime": "CPUExecutionProvider"}.get(evaluator, "CPU")
-    return {"threads": 1, "provider": provider, "precision": "f32"}
+    return {"threads": 1, "provider": provider, "precision": precision}

@@ -131,7 +131,9 @@ def _ir_precision(layers: list[ET.Element]) -> str:
         if _is(layer, "Const")
         for data in layer.findall("data")
     }
-    if "FakeQuantize" in kinds or stored & {"i8", "u8", "i4", "u4"}:
+    if stored & {"i4", "u4"}:
+        return "int4"
+    if "FakeQuantize" in kinds or stored & {"i8", "u8"}:
         return "int8"
     return "f16" if "f16" in stored and "f32" not in stored else "f32"
 

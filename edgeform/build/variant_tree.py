@@ -27,7 +27,8 @@ def alone(source: Path, include: tuple[str, ...], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / source.name)
-    add_included(source.parent, (*sorted(onnxfile.read(str(source)).external), *include), folder)
+    elsewhere = onnxfile.read(str(source)).external if source.suffix == ".onnx" else ()
+    add_included(source.parent, (*sorted(elsewhere), *include), folder)
 
 
 def add_included(beside: Path, include: tuple[str, ...], folder: Path) -> None:

@@ -26,7 +26,7 @@ from edgeform.build.variant_goldens import write_goldens
 from edgeform.build.variant_tree import assembled
 from edgeform.domain.artifacts import Variant
 from edgeform.domain.builds import SYNTHETIC, Build
-from edgeform.domain.recipes import CALIBRATION, KINDS, needs, rungs
+from edgeform.domain.recipes import CALIBRATION, KINDS, needs, reference_engine, rungs
 from edgeform_wire.artifact import Artifact
 
 
@@ -89,7 +89,8 @@ def builders_of(build: Build, engine: str) -> tuple[Builder, ...]:
     """
     names = {KINDS[step.name].builder for _, recipe in rungs(build) for step in recipe}
     found = [builder_of(name) for name in sorted(names)]
-    judges = {evaluator_of(name).name: evaluator_of(name) for name in (engine, "onnxruntime")}
+    engines = (engine, reference_engine(build.source))
+    judges = {evaluator_of(name).name: evaluator_of(name) for name in engines}
     return (*found, *(judges[name] for name in sorted(judges)))
 
 
@@ -139,12 +140,24 @@ def build_variant(request: VariantRequest, shop: Workshop, sink: BlobSink | None
     if taken is None:
         raise _refused(request, report)
     rung, made, evaluated = taken
-    return BuiltVariant(
-        artifact=_artifact(
-            request, derivation, shop, sink, report, rung, made, reference, evaluated
-        ),
-        report=report,
-    )
+    tree = assembled(made, request.source.parent, request.build.include, shop.folder / "artifact")
+    try:
+        said = write_goldens(
+            tree,
+            request=request,
+            shop=shop,
+            precision=rung.precision,
+            engine_version=derivation.engine[1],
+            reference=reference,
+            evaluated=evaluated,
+        )
+    except VariantRefused as exc:
+        exc.report = report
+        raise
+    rung = replace(rung, notes=(*rung.notes, said))
+    report = replace(report, rungs=(*report.rungs[:-1], rung))
+    artifact = _artifact(tree, request, derivation, sink, report, rung, made.entry)
+    return BuiltVariant(artifact=artifact, report=report)
 
 
 def _check_source(request: VariantRequest) -> None:
@@ -155,7 +168,7 @@ def _check_source(request: VariantRequest) -> None:
             address=f"models.{request.model}.variants.{request.variant.name}.build.source",
             hint="See what the version has:\n    edgeform registry show MODEL",
         )
-    described("onnxruntime", request.source)
+    described(reference_engine(request.build.source), request.source)
 
 
 def _calibration(request: VariantRequest, judge: Evaluator, shop: Workshop) -> Path | None:
@@ -272,26 +285,14 @@ def refused(model: str, variant: str, detail: str) -> VariantRefused:
 
 
 def _artifact(
+    tree: Path,
     request: VariantRequest,
     derivation: Derivation,
-    shop: Workshop,
     sink: BlobSink | None,
     report: BuildReport,
     rung: RungReport,
-    made: Made,
-    reference: Evaluated,
-    evaluated: Evaluated,
+    entry: str,
 ) -> Artifact:
-    tree = assembled(made, request.source.parent, request.build.include, shop.folder / "artifact")
-    write_goldens(
-        tree,
-        request=request,
-        shop=shop,
-        precision=rung.precision,
-        engine_version=derivation.engine[1],
-        reference=reference,
-        evaluated=evaluated,
-    )
     origin = write_origin(
         tree,
         request=request,
@@ -306,7 +307,7 @@ def _artifact(
         request.variant.name,
         engine=request.variant.engine,
         accelerators=tuple(request.variant.accelerators),
-        entry=made.entry,
+        entry=entry,
         measures=measures_of(rung),
         epoch=request.epoch,
         sink=sink,

@@ -69,6 +69,8 @@ class LockedArtifact:
     """What the site asked for when it was built, as far as a plan can tell: see `builds.request_of`."""
     extras: tuple[str, ...] = ()
     """Of a runtime: the stage extras that it holds, sorted."""
+    precision: str = ""
+    """Of a model in half precision: `f16` or `bf16`; its engine is asked for that. Empty for all others."""
 
     def required(self, name: str) -> str | None:
         return dict(self.requires).get(name)

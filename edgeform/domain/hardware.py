@@ -19,6 +19,8 @@ class Engine(StrEnum):
 
 BUILT_ON_DEVICE = (Engine.TENSORRT,)
 """Engines that each device builds for itself from the model, before it is switched to."""
+HALVES = ("f16", "bf16")
+"""Precisions that a signed model may bring itself, the narrower last."""
 HOST_VERSION = "host"
 """The engine version of a closure whose engine belongs to the device's system; drivers pin the real one."""
 ACCELERATORS = (
@@ -55,6 +57,18 @@ _PROVIDERS = {
     (Engine.NEURON, "inferentia1"): "neuron",
     (Engine.NEURON, "inferentia2"): "neuron",
 }
+
+
+def asked_precision(chosen: str, written: str) -> str:
+    """What an engine is asked for: the narrower of what the class chose and what the model is written in.
+
+    A model in half precision is the choice of whoever signed it, and an engine that is asked for more than
+    it has refuses it. Integer models say nothing here: what of them is not quantised follows the class.
+    """
+    order = ("f32", *HALVES)
+    if chosen not in order or written not in order:
+        return chosen
+    return max(chosen, written, key=order.index)
 
 
 def usual_provider(engine: Engine, accelerator: str) -> str | None:

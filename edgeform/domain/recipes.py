@@ -78,6 +78,21 @@ _SAMPLES = Parameter(
     about="Samples of the calibration set that are used, from its beginning; 0 takes all.",
     minimum=0,
 )
+_PER_CHANNEL = Parameter(
+    name="per_channel", default=True, about="A scale for each channel of the weights."
+)
+_CALIBRATOR = Parameter(
+    name="calibrator",
+    default="minmax",
+    choices=("minmax", "percentile", "entropy"),
+    about="How the ranges of activations are found.",
+)
+_MIXED = Parameter(
+    name="mixed",
+    default=False,
+    about="Leave the most sensitive layers in FP32 until the gate's SQNR is reached on the"
+    " calibration set.",
+)
 _INT8_LADDER = (
     Rung(name="per-channel", parameters=(("per_channel", True),)),
     Rung(name="more-calibration", parameters=(("per_channel", True), ("samples", 0))),
@@ -113,26 +128,30 @@ _KINDS = (
         needs=(CALIBRATION,),
         about="Static INT8 with QuantizeLinear and DequantizeLinear, from real calibration data.",
         parameters=(
-            Parameter(
-                name="per_channel", default=True, about="A scale for each channel of the weights."
-            ),
-            Parameter(
-                name="calibrator",
-                default="minmax",
-                choices=("minmax", "percentile", "entropy"),
-                about="How the ranges of activations are found.",
-            ),
+            _PER_CHANNEL,
+            _CALIBRATOR,
             Parameter(
                 name="symmetric",
                 default=False,
                 about="Signed, symmetric activations, as TensorRT wants them.",
             ),
-            Parameter(
-                name="mixed",
-                default=False,
-                about="Leave the most sensitive layers in FP32 until the gate's SQNR is reached on the"
-                " calibration set.",
-            ),
+            _MIXED,
+            _SAMPLES,
+        ),
+        ladder=_INT8_LADDER,
+    ),
+    StepKind(
+        name="trt_int8",
+        builder="onnx",
+        takes=ONNX,
+        gives=ONNX,
+        precision="int8",
+        needs=(CALIBRATION,),
+        about="Static INT8 as TensorRT takes it: explicit, signed, symmetric; each device builds its engine.",
+        parameters=(
+            _PER_CHANNEL,
+            _CALIBRATOR,
+            _MIXED,
             _SAMPLES,
         ),
         ladder=_INT8_LADDER,
@@ -144,11 +163,7 @@ _KINDS = (
         gives=ONNX,
         precision="int8",
         about="INT8 weights; activations are quantised while it runs, so no calibration is needed.",
-        parameters=(
-            Parameter(
-                name="per_channel", default=True, about="A scale for each channel of the weights."
-            ),
-        ),
+        parameters=(_PER_CHANNEL,),
         ladder=(
             Rung(name="per-channel", parameters=(("per_channel", True),)),
             Rung(name="fp16", instead="fp16"),
@@ -178,6 +193,104 @@ _KINDS = (
         ),
         ladder=(Rung(name="fp16", instead="fp16"),),
     ),
+    StepKind(
+        name="ir_fp16",
+        builder="openvino",
+        takes=ONNX,
+        gives=OPENVINO_IR,
+        precision="f16",
+        about="OpenVINO's IR with weights in FP16; inputs and outputs stay FP32.",
+    ),
+    StepKind(
+        name="nncf_int8",
+        builder="openvino",
+        takes=ONNX,
+        gives=OPENVINO_IR,
+        precision="int8",
+        needs=(CALIBRATION,),
+        about="OpenVINO's IR in static INT8, by NNCF from real calibration data.",
+        parameters=(
+            Parameter(
+                name="preset",
+                default="mixed",
+                choices=("mixed", "performance"),
+                about="Activations: asymmetric where it helps, or symmetric throughout.",
+            ),
+            Parameter(
+                name="fast_bias_correction",
+                default=True,
+                about="The quick correction of biases; the whole one takes longer.",
+            ),
+            Parameter(
+                name="mixed",
+                default=False,
+                about="Accuracy control: layers return to FP32 until the gate's SQNR is reached on the"
+                " calibration set.",
+            ),
+            _SAMPLES,
+        ),
+        ladder=(
+            Rung(name="more-calibration", parameters=(("samples", 0),)),
+            Rung(name="mixed-precision", parameters=(("mixed", True), ("samples", 0))),
+            Rung(name="fp16", instead="ir_fp16"),
+        ),
+    ),
+    StepKind(
+        name="nncf_int4",
+        builder="openvino",
+        takes=ONNX,
+        gives=OPENVINO_IR,
+        precision="int4",
+        about="OpenVINO's IR with INT4 weights of MatMul only; other weights become INT8.",
+        parameters=(
+            Parameter(
+                name="group_size",
+                default=-1,
+                about="Weights that share a scale; -1: a whole channel.",
+                minimum=-1,
+            ),
+            Parameter(name="symmetric", default=True, about="No zero points."),
+        ),
+        ladder=(Rung(name="fp16", instead="ir_fp16"),),
+    ),
+    StepKind(
+        name="litert_fp16",
+        builder="litert",
+        takes=TFLITE,
+        gives=TFLITE,
+        precision="f16",
+        about="Weights of a TFLite file in FP16; inputs and outputs stay FP32.",
+    ),
+    StepKind(
+        name="litert_int8_dynamic",
+        builder="litert",
+        takes=TFLITE,
+        gives=TFLITE,
+        precision="int8",
+        about="INT8 weights of a TFLite file; activations are quantised while it runs.",
+        ladder=(Rung(name="fp16", instead="litert_fp16"),),
+    ),
+    StepKind(
+        name="litert_int8",
+        builder="litert",
+        takes=TFLITE,
+        gives=TFLITE,
+        precision="int8",
+        needs=(CALIBRATION,),
+        about="Static INT8 of a TFLite file's weights and activations, from real calibration data.",
+        parameters=(
+            Parameter(
+                name="integer_edges",
+                default=False,
+                about="Inputs and outputs in INT8 too, as accelerators without floats want them.",
+            ),
+            _SAMPLES,
+        ),
+        ladder=(
+            Rung(name="more-calibration", parameters=(("samples", 0),)),
+            Rung(name="fp16", instead="litert_fp16"),
+        ),
+    ),
 )
 KINDS: Mapping[str, StepKind] = {kind.name: kind for kind in _KINDS}
 
@@ -196,6 +309,16 @@ def precision_of(recipe: tuple[Step, ...]) -> str:
 
 def needs(recipe: tuple[Step, ...], what: str) -> bool:
     return any(what in KINDS[step.name].needs for step in recipe)
+
+
+def source_format(name: str) -> str:
+    """The format of a source file, by its ending; ONNX where it says nothing."""
+    return TFLITE if name.endswith(ENDINGS[TFLITE]) else ONNX
+
+
+def reference_engine(name: str) -> str:
+    """What the source network is run by, whatever engine the variant is for."""
+    return {TFLITE: "litert"}.get(source_format(name), "onnxruntime")
 
 
 def format_of(recipe: tuple[Step, ...]) -> str:

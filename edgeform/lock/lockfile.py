@@ -166,6 +166,7 @@ def _artifact(item: Fields) -> LockedArtifact:
         derivation=_digest(item, "derivation"),
         request=_digest(item, "request"),
         extras=texts(item, "extras"),
+        precision=text_or(item, "precision", ""),
     )
 
 
@@ -226,6 +227,7 @@ def _value(
                 **_built(a),
                 # Left out where there are none, so that older locks keep their digests.
                 **({"extras": list(a.extras)} if a.extras else {}),
+                **({"precision": a.precision} if a.precision else {}),
             }
             for a in artifacts
         ],

@@ -19,7 +19,7 @@ from edgeform.domain.artifacts import (
     VersionRule,
 )
 from edgeform.domain.build_request import request_of
-from edgeform.domain.hardware import HOST_VERSION
+from edgeform.domain.hardware import HALVES, HOST_VERSION
 from edgeform.domain.names import Digest
 from edgeform.domain.site import Device, Site
 from edgeform.domain.stages.extras import extras_of
@@ -375,6 +375,7 @@ def locked(artifact: Artifact, engine: str) -> LockedArtifact:
     metadata = artifact.metadata
     requires = {k: v for k, v in vars(artifact.requires).items() if v is not None}
     measures = metadata.get("measures", {})
+    precision = str(metadata.get("precision", ""))
     return LockedArtifact(
         digest=Digest(artifact.digest),
         kind=artifact.kind,
@@ -388,6 +389,7 @@ def locked(artifact: Artifact, engine: str) -> LockedArtifact:
         requires=tuple(sorted(requires.items())),
         measures=tuple(sorted((str(k), float(v)) for k, v in measures.items())),
         extras=tuple(metadata.get("extras", ())),
+        precision=precision if precision in HALVES else "",
     )
 
 

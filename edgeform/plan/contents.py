@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgeform.domain.artifacts import LockedArtifact
-from edgeform.domain.hardware import HardwareClass, RuntimeChoice
+from edgeform.domain.hardware import HardwareClass, RuntimeChoice, asked_precision
 from edgeform.domain.pipeline import (
     OPEN,
     Checks,
@@ -78,7 +78,7 @@ class PipelineWriter:
             runtime=runtime.digest,
             model=model.digest,
             engine=str(hardware.runtime.engine),
-            stages=self.stages(pipeline, hardware.runtime) | _beside(pipeline, beside),
+            stages=self._stages_for(model, pipeline, hardware.runtime, beside),
             checks=checks,
             limits=once(pipeline.limits, _limits),
             secrets=tuple(sorted(set(pipeline.secrets))),
@@ -104,6 +104,23 @@ class PipelineWriter:
             found["recording"] = once(pipeline.recording, _recording)
         return found
 
+    def _stages_for(
+        self,
+        model: LockedArtifact,
+        pipeline: Pipeline,
+        runtime: RuntimeChoice,
+        beside: Mapping[str, LockedArtifact],
+    ) -> dict[str, Any]:
+        found = self.stages(pipeline, runtime)
+        precision = asked_precision(runtime.precision, model.precision)
+        if precision != runtime.precision:
+            found["runtime"] = found["runtime"] | {"precision": precision}
+        told = {
+            name: {**_companion(one), **_own_precision(runtime.precision, one, precision)}
+            for name, one in beside.items()
+        }
+        return found | _beside(pipeline, told)
+
     def _once(self, part: T, write: Callable[[T], Any]) -> Any:
         known = self._written.get(id(part))
         if known is None:
@@ -112,18 +129,18 @@ class PipelineWriter:
         return known[1]
 
 
-def _beside(pipeline: Pipeline, artifacts: Mapping[str, LockedArtifact]) -> dict[str, Any]:
+def _beside(pipeline: Pipeline, companions: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """`thermal` and `shadow` of the stages, where the pipeline has them."""
     found: dict[str, Any] = {}
     if pipeline.limits.thermal is not None:
-        found["thermal"] = _thermal(pipeline.limits.thermal, artifacts)
+        found["thermal"] = _thermal(pipeline.limits.thermal, companions)
     if pipeline.shadow is not None:
         shadow = pipeline.shadow
-        found["shadow"] = {"every": shadow.every, **_companion(artifacts[shadow.model])}
+        found["shadow"] = {"every": shadow.every, **companions[shadow.model]}
     return found
 
 
-def _thermal(thermal: Thermal, artifacts: Mapping[str, LockedArtifact]) -> dict[str, Any]:
+def _thermal(thermal: Thermal, companions: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "hysteresis_celsius": thermal.hysteresis_celsius,
         "hold_s": thermal.hold_s,
@@ -133,8 +150,8 @@ def _thermal(thermal: Thermal, artifacts: Mapping[str, LockedArtifact]) -> dict[
     if thermal.slow is not None:
         found["slow"] = {"celsius": thermal.slow.celsius, "fps": thermal.slow.fps}
     if thermal.smaller is not None:
-        artifact = artifacts[thermal.smaller.model]
-        found["smaller"] = {"celsius": thermal.smaller.celsius, **_companion(artifact)}
+        companion = companions[thermal.smaller.model]
+        found["smaller"] = {"celsius": thermal.smaller.celsius, **companion}
     if thermal.pause is not None:
         found["pause"] = {"celsius": thermal.pause.celsius}
     return found
@@ -143,6 +160,12 @@ def _thermal(thermal: Thermal, artifacts: Mapping[str, LockedArtifact]) -> dict[
 def _companion(artifact: LockedArtifact) -> dict[str, Any]:
     ref = f"{artifact.name}@{artifact.version}/{artifact.variant}"
     return {"model": artifact.digest, "model_ref": ref}
+
+
+def _own_precision(chosen: str, artifact: LockedArtifact, main: str) -> dict[str, str]:
+    """A companion's own precision, where it is not the one that the pipeline's model is asked for."""
+    precision = asked_precision(chosen, artifact.precision)
+    return {} if precision == main else {"precision": precision}
 
 
 def _operator(part: Operator) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgeform.diagnostics import Diagnostic
 from edgeform.domain.builds import SYNTHETIC, Build
-from edgeform.domain.recipes import CALIBRATION, KINDS, ONNX, READ_BY, format_of, needs
+from edgeform.domain.recipes import CALIBRATION, KINDS, READ_BY, format_of, needs, source_format
 from edgeform.spec import codes_site as ef
 from edgeform.spec import decode_build, fields
 from edgeform.spec.codes import Code
@@ -49,15 +49,18 @@ class _Variant:
         )
 
     def problems(self, build: Build, engine: str) -> Iterator[Diagnostic]:
-        have = ONNX
+        have = source_format(build.source)
         for number, step in enumerate(build.recipe):
             kind = KINDS[step.name]
             if kind.takes != have:
                 yield self.problem(
                     ef.RECIPE,
                     ("build", "recipe", number),
-                    f"Step {step.name!r} takes {kind.takes}, and what comes before gives {have}.",
-                    "Change the order of the steps.",
+                    f"Step {step.name!r} takes {kind.takes}, and"
+                    f" {'what comes before gives' if number else 'the source is'} {have}.",
+                    "Change the order of the steps."
+                    if number
+                    else "Take a step that begins with it.",
                 )
                 return
             have = kind.gives

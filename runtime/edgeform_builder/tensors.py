@@ -86,3 +86,15 @@ def write_tensors(
         "labels": list(labels),
     }
     (folder / "index.json").write_text(json.dumps(value))
+
+
+def sqnr_db(reference: List[Array], answers: List[Array]) -> float:
+    """Signal to noise of answers against the reference, over all of them; at most 300."""
+    signal = sum(float((r.astype(np.float64) ** 2).sum()) for r in reference)
+    noise = sum(
+        float(((r.astype(np.float64) - a.astype(np.float64)) ** 2).sum())
+        for r, a in zip(reference, answers, strict=True)
+    )
+    if signal == 0.0:
+        return 300.0 if noise == 0.0 else 0.0
+    return min(300.0, float(10 * np.log10(signal / max(noise, signal * 1e-30))))

@@ -199,8 +199,12 @@ def companion(prefix: str, file: PipelineFile, beside: Companion) -> LoadedModel
         PipelineInvalid, ModelRefused, EngineUnavailable: each says what does not fit.
     """
     tree = os.path.join("trees", digest.hex_of(beside.model))
+    stages = file.stages
+    if beside.precision:
+        stages = {**stages, "runtime": {**stages["runtime"], "precision": beside.precision}}
+    own = replace(file, model_tree=tree, model_ref=beside.model_ref, stages=stages)
     try:
-        return load(prefix, replace(file, model_tree=tree, model_ref=beside.model_ref))
+        return load(prefix, own)
     except RuntimeFault as exc:
         raise PipelineInvalid(f"{beside.model_ref}: {exc.summary}") from exc
 

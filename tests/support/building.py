@@ -10,15 +10,24 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.plan import a_class, a_pipeline, a_runtime_artifact
 
 from edgeform.build import datasets
 from edgeform.build.builders import Builders, builder_of, cache_folder, evaluator_of
 from edgeform.build.failure import BuilderUnavailable
 from edgeform.build.jobs import JobLimits
 from edgeform.build.recipes import Workshop
-from edgeform.build.variants import VariantRequest
+from edgeform.build.shadow import TREE, RuntimeProcess, shadow
+from edgeform.build.variants import VariantRequest, build_variant
 from edgeform.domain.artifacts import Variant
 from edgeform.domain.builds import Build, Gate, Step
+from edgeform.domain.hardware import Engine, RuntimeChoice
+from edgeform.lock.resolve import locked
+from edgeform.plan.contents import PipelineWriter
+from edgeform_device.claims import configuration
+from edgeform_device.control import Control
+from edgeform_device.goldens import check_goldens
+from edgeform_wire import digest
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "site" / "lab"
@@ -41,20 +50,21 @@ def builders() -> Builders:
 
 
 @functools.cache
-def why_not(*names: str) -> str:
-    """Why these builders cannot be had here; empty when they can."""
+def why_not(*names: str, engine: str = "onnxruntime") -> str:
+    """Why these builders, or the judges of that engine, cannot be had here; empty when they can."""
     try:
         for name in names:
             builders().python(builder_of(name))
-        builders().python(evaluator_of("onnxruntime"))
+        for judge in {"onnxruntime", engine}:
+            builders().python(evaluator_of(judge))
     except BuilderUnavailable as exc:
         return exc.detail
     return ""
 
 
-def need_builders(*names: str) -> None:
+def need_builders(*names: str, engine: str = "onnxruntime") -> None:
     """Skip, with the reason, where the builders' packages are neither in uv's cache nor to be had."""
-    reason = why_not(*names)
+    reason = why_not(*names, engine=engine)
     if reason:
         pytest.skip(reason)
 
@@ -99,6 +109,52 @@ def a_request(build: Build, **more) -> VariantRequest:
 def a_shop(folder: Path, tell=lambda _: None, **limits) -> Workshop:
     folder.mkdir(parents=True, exist_ok=True)
     return Workshop(builders=builders(), limits=JobLimits(**limits), folder=folder, tell=tell)
+
+
+def built_by(engine: str, where: Path, *steps, gate=None, source="model.onnx", **more):
+    """(what was built, the folder with its files): a variant of the lab's network, for that engine."""
+    build = a_build(*steps, gate=gate, source=source)
+    sink = Kept(where / "sink")
+    variant = Variant(name="v", engine=engine, build=build)
+    request = a_request(build, variant=variant, **more)
+    found = build_variant(request, a_shop(where / "work"), sink)
+    return found, sink.tree(found.artifact, where / "tree")
+
+
+def judged_as_planned(engine: Engine, provider: str, found, tree: Path, work: Path):
+    """(what a plan asks of the engine, verdicts by check): the artifact in a class that says FP32."""
+    hardware = a_class(runtime=RuntimeChoice(engine=engine, provider=provider))
+    model = locked(found.artifact, engine)
+    use = PipelineWriter().use(a_pipeline(), hardware, runtime=a_runtime_artifact(), model=model)
+    shutil.copytree(tree, work / TREE)
+    stages = STAGES | {"runtime": use.stages["runtime"]}
+    runtime = RuntimeProcess(python=str(builders().python(evaluator_of(engine))))
+    with (
+        shadow(work, engine=engine, stages=stages, runtime=runtime) as subject,
+        Control(subject.socket_path) as control,
+    ):
+        results = [configuration(control, subject), *check_goldens(control, subject)[0]]
+    return use.stages["runtime"]["precision"], {r.name: r.verdict for r in results}
+
+
+class Kept:
+    """A sink that keeps a copy of every file, by digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, path):
+        found = digest.of_file(str(path))
+        shutil.copyfile(path, self.folder / digest.hex_of(found))
+        return found
+
+    def tree(self, artifact, folder: Path) -> Path:
+        for file in artifact.files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.folder / digest.hex_of(file.digest), target)
+        return folder
 
 
 def a_dataset(folder: Path, samples, *, task="classification", level="encoded", **more) -> Path:

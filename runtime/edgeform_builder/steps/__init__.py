@@ -16,4 +16,11 @@ MODULES: Dict[str, str] = {
     "int8": "onnx_int8",
     "int8_dynamic": "onnx_dynamic",
     "int4": "onnx_int4",
+    "trt_int8": "onnx_trt",
+    "ir_fp16": "openvino_fp16",
+    "nncf_int8": "nncf_int8",
+    "nncf_int4": "nncf_int4",
+    "litert_fp16": "litert_fp16",
+    "litert_int8_dynamic": "litert_dynamic",
+    "litert_int8": "litert_int8",
 }

@@ -16,7 +16,7 @@ import onnxruntime as ort
 
 from edgeform_builder import onnxgraph
 from edgeform_builder.job import Job, Refused, Result
-from edgeform_builder.tensors import Array
+from edgeform_builder.tensors import Array, sqnr_db
 
 LEAST_SQNR_DB = 80.0
 """What folding may cost; FP32 engines differ by 1.3e-6 of the range at most (docs/reference/checks.md)."""
@@ -74,7 +74,7 @@ def compare(before: Any, after: Any) -> None:
     one, two = onnxgraph.session(before), onnxgraph.session(after)
     feeds = [_random_feed(one, seed) for seed in range(3)]
     left, right = onnxgraph.answers(one, feeds), onnxgraph.answers(two, feeds)
-    found = onnxgraph.sqnr_db(left, right)
+    found = sqnr_db(left, right)
     if found < LEAST_SQNR_DB:
         raise Refused(f"cleaning changed the answers: {found:.0f} dB against the source")
 

@@ -23,13 +23,20 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgeform_builder import onnxgraph
 from edgeform_builder.job import Job, Refused, Result, note
-from edgeform_builder.tensors import Array
+from edgeform_builder.tensors import Array, sqnr_db
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
     "entropy": CalibrationMethod.Entropy,
 }
+EXPLICIT = {
+    "AddQDQPairToWeight": True,
+    "QuantizeBias": False,
+    "DedicatedQDQPair": True,
+    "OpTypesToExcludeOutputQuantization": ["Conv", "Gemm", "MatMul", "Add"],
+}
+"""For `trt_int8`: see onnx_trt."""
 SENSITIVITY_SAMPLES = 32
 MARGIN_DB = 1.0
 """Above the gate's figure, because the evaluation set is another one."""
@@ -101,7 +108,11 @@ def _quantise(
         calibrate_method=METHODS[parameters["calibrator"]],
         nodes_to_exclude=list(excluded),
         nodes_to_quantize=only,
-        extra_options={"ActivationSymmetric": is_symmetric, "WeightSymmetric": True},
+        extra_options={
+            "ActivationSymmetric": is_symmetric,
+            "WeightSymmetric": True,
+            **(EXPLICIT if parameters.get("is_explicit") else {}),
+        },
     )
 
 
@@ -146,6 +157,4 @@ def _mixed(
 
 
 def _sqnr(path: Path, reference: List[Array], feeds: List[Dict[str, Array]]) -> float:
-    return onnxgraph.sqnr_db(
-        reference, onnxgraph.answers(onnxgraph.session(path.read_bytes()), feeds)
-    )
+    return sqnr_db(reference, onnxgraph.answers(onnxgraph.session(path.read_bytes()), feeds))

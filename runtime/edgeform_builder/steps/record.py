@@ -1,4 +1,7 @@
-"""`record`: inputs and raw answers of a few samples, for goldens; tensors as files, told in `index.json`."""
+"""`record`: raw answers of samples, for goldens; tensors as files, told in `index.json`.
+
+The inputs are kept too, unless the job's `is_outputs_only` says that nobody needs them.
+"""
 
 import json
 from pathlib import Path
@@ -14,6 +17,7 @@ from edgeform_runtime.errors import RuntimeFault
 
 def run(job: Job) -> Result:
     model = opened(job)
+    is_outputs_only = bool(job.extra.get("is_outputs_only"))
     index = []
     for number, (sample, seen) in enumerate(samples(job, model)):
         try:
@@ -23,7 +27,7 @@ def run(job: Job) -> Result:
         index.append(
             {
                 "file": sample["file"],
-                "inputs": _tensors(job.out, f"{number}.in", seen.feeds),
+                "inputs": _tensors(job.out, f"{number}.in", {} if is_outputs_only else seen.feeds),
                 "outputs": _tensors(job.out, f"{number}.out", answer.outputs),
             }
         )

@@ -7,6 +7,7 @@ always asked for, virtual devices are refused, and what counts is the compiled g
 
 import os
 import threading
+from dataclasses import replace
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
 import numpy as np
@@ -52,8 +53,13 @@ class OpenVino:
         else:
             _check_weights(path)
         self.probe(device, config)
-        compiled = self._compiled(self._read(path), device, config, os.path.basename(path))
-        precision = _precision(compiled, config)
+        model = self._read(path)
+        is_half = _keeps_halves(model)
+        if is_half and config.precision == "f16" and not self._computes_halves(device):
+            # A CPU that cannot would take bf16 instead, which is narrower than what was signed.
+            config = replace(config, precision="f32")
+        compiled = self._compiled(model, device, config, os.path.basename(path))
+        precision = _precision(compiled, config, is_half=is_half)
         return OvSession(
             compiled,
             Effective(
@@ -103,6 +109,9 @@ class OpenVino:
             raise ModelRefused(
                 f"openvino cannot read {os.path.basename(path)}: {_short(exc)}"
             ) from exc
+
+    def _computes_halves(self, device: str) -> bool:
+        return "FP16" in self._core.get_property(device, "OPTIMIZATION_CAPABILITIES")
 
     def _compiled(self, model: Any, device: str, config: EngineConfig, what: str) -> Any:
         wanted: Dict[str, Any] = {
@@ -180,8 +189,19 @@ def executed(compiled: Any) -> FrozenSet[str]:
     return frozenset(found)
 
 
-def _precision(compiled: Any, config: EngineConfig) -> str:
+def _keeps_halves(model: Any) -> bool:
+    return any(
+        op.get_type_name() == "Constant" and op.get_output_element_type(0).get_type_name() == "f16"
+        for op in model.get_ops()
+    )
+
+
+def _precision(compiled: Any, config: EngineConfig, *, is_half: bool = False) -> str:
     """The narrowest precision in effect.
+
+    Args:
+        is_half: the model keeps constants in f16. Nodes that read them are told as f16 then, though they
+            compute in float32 where that is the hint in effect (OpenVINO 2026.4, a CPU without FP16).
 
     Raises:
         EngineUnavailable: narrower than what was asked for, or not quantised though int8 was asked for.
@@ -189,6 +209,8 @@ def _precision(compiled: Any, config: EngineConfig) -> str:
     ran = executed(compiled)
     if not ran:
         ran = frozenset((compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),))
+    elif is_half and compiled.get_property("INFERENCE_PRECISION_HINT") == ov.Type.f32:
+        ran -= {"f16"}
     narrow = [name for name in _NARROW if name in ran]
     is_integer = bool(ran & set(_INTEGER))
     if config.precision == "int8" and not is_integer:

@@ -12,10 +12,16 @@ SLOW, SMALLER, PAUSE = "slow", "smaller", "pause"
 
 @dataclass(frozen=True)
 class Companion:
-    """A model beside the pipeline's own: its artifact's digest and its name for people."""
+    """A model beside the pipeline's own.
+
+    Args:
+        model: its artifact's digest. model_ref: its name for people.
+        precision: what the engine is asked for; empty: the same as for the pipeline's own.
+    """
 
     model: str
     model_ref: str
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,4 +110,8 @@ def shadow(value: Optional[Dict[str, Any]]) -> Optional[Shadow]:
 
 
 def _companion(fields: Fields) -> Companion:
-    return Companion(model=fields.digest("model"), model_ref=fields.text("model_ref"))
+    return Companion(
+        model=fields.digest("model"),
+        model_ref=fields.text("model_ref"),
+        precision=fields.optional_text("precision") or "",
+    )

@@ -9,7 +9,16 @@ from support.building import a_build
 
 from edgeform.build.builders import builder_of
 from edgeform.domain.builds import LADDER, Gate, Step
-from edgeform.domain.recipes import KINDS, READ_BY, format_of, precision_of, rungs, whole
+from edgeform.domain.recipes import (
+    KINDS,
+    READ_BY,
+    format_of,
+    precision_of,
+    reference_engine,
+    rungs,
+    source_format,
+    whole,
+)
 
 ROOT = Path(__file__).parents[3]
 STEPS = ROOT / "runtime" / "edgeform_builder" / "steps"
@@ -58,8 +67,9 @@ def test_the_page_lists_every_step_with_its_parameters():
             assert f"`{parameter.name}`" in line
 
 
-def test_no_builder_brings_torch_or_tensorflow_unless_its_steps_are_of_it():
-    named = {name for name, _ in builder_of("onnx").packages}
+@pytest.mark.parametrize("name", sorted({kind.builder for kind in KINDS.values()}))
+def test_no_builder_brings_torch_or_tensorflow(name):
+    named = {package for package, _ in builder_of(name).packages}
     assert not named & {"torch", "tensorflow", "jax", "onnxruntime-gpu"}
 
 
@@ -90,3 +100,11 @@ def test_a_recipe_says_what_comes_out():
     recipe = a_build("clean", "int8").recipe
     assert (precision_of(recipe), format_of(recipe)) == ("int8", "onnx")
     assert precision_of(a_build("clean").recipe) == "f32"
+
+
+def test_a_source_is_what_its_ending_says_and_is_run_by_what_opens_it():
+    assert (source_format("model.tflite"), reference_engine("model.tflite")) == ("tflite", "litert")
+    assert (source_format("a/model.onnx"), reference_engine("a/model.onnx")) == (
+        "onnx",
+        "onnxruntime",
+    )

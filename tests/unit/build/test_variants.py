@@ -10,6 +10,7 @@ import onnx
 import pytest
 from support.building import (
     DIGITS,
+    Kept,
     a_build,
     a_dataset,
     a_request,
@@ -27,26 +28,6 @@ from edgeform.domain.builds import Gate, Step
 from edgeform_wire import digest, golden
 
 ENGINE_VERSION = "1.32.0"
-
-
-class Kept:
-    """A sink that keeps a copy of every file, by digest."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def put(self, path):
-        found = digest.of_file(str(path))
-        shutil.copyfile(path, self.folder / digest.hex_of(found))
-        return found
-
-    def tree(self, artifact, folder):
-        for file in artifact.files:
-            target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.folder / digest.hex_of(file.digest), target)
-        return folder
 
 
 def built(tmp_path, *steps, name="w", gate=None, heard=None, **more):
@@ -154,6 +135,7 @@ def test_building_twice_gives_the_same_artifact(int8, tmp_path):
         (("clean", Step(name="int8", parameters=(("calibrator", "entropy"),))), "int8"),
         (("clean", Step(name="int8", parameters=(("symmetric", True),))), "int8"),
         (("clean", Step(name="int8", parameters=(("mixed", True),))), "int8"),
+        (("clean", "trt_int8"), "int8"),
         (("clean", "int8_dynamic"), "int8"),
         (("clean", "int4"), "int4"),
     ],
@@ -170,6 +152,23 @@ def test_each_recipe_passes_and_gives_the_same_bytes_twice(tmp_path, steps, prec
     assert one.artifact.metadata["precision"] == precision
     assert one.report.taken.name == "as asked"
     onnx.checker.check_model(str(tree / "model.onnx"))
+
+
+@pytest.mark.slow
+def test_trt_int8_is_explicit_signed_and_symmetric(tmp_path):
+    _, tree, _ = built(tmp_path, "clean", "trt_int8")
+    graph = onnx.load(str(tree / "model.onnx")).graph
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    pairs = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(pairs) >= 40
+    for node in pairs:
+        zero = stored[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+    weighted = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    quantised = {node.output[0] for node in pairs}
+    assert all({node.input[0], node.input[1]} <= quantised for node in weighted)
+    assert not any(bias in quantised for node in weighted for bias in node.input[2:])
 
 
 @pytest.mark.slow

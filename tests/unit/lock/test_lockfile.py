@@ -56,6 +56,13 @@ def test_a_lock_is_read_as_it_was_written(tmp_path):
     assert lock.version_of("digits") == "1.0.0"
 
 
+def test_only_half_precision_is_told_so_that_older_locks_keep_their_digests(tmp_path):
+    half = lock_of([a_source()], [an_artifact(precision="f16")])
+    write(tmp_path / "edgeform.lock", half)
+    assert read(tmp_path / "edgeform.lock").checked() == half
+    assert "precision" not in rendered(lock_of([a_source()], [an_artifact()]))
+
+
 def test_the_files_of_a_version_are_locked_one_by_one(tmp_path):
     files = (
         LockedFile(path="golden/index.json", size_bytes=2, digest=D),

@@ -330,3 +330,31 @@ def test_models_beside_a_pipelines_own_are_in_the_manifest_by_digest():
     assert use.stages["shadow"]["every"] == 7
     assert use.stages["shadow"]["model_ref"] == f"small@{artifact.version}/{artifact.variant}"
     assert companions(use.stages) == (("smaller", artifact.digest), ("shadow", artifact.digest))
+
+
+def runtime_of(site, lock):
+    found = resolve(site, lock)
+    assert not found.blocked, found.diagnostics
+    return found.desired[0].generation.pipelines[0].stages
+
+
+def test_a_model_in_half_precision_is_asked_for_in_half_precision():
+    lock = a_lock(a_runtime_artifact(), a_model_artifact(precision="f16"))
+    assert runtime_of(a_site(a_device()), lock)["runtime"]["precision"] == "f16"
+    plain = a_lock(a_runtime_artifact(), a_model_artifact())
+    assert runtime_of(a_site(a_device()), plain)["runtime"]["precision"] == "f32"
+
+
+def test_a_companion_is_asked_for_in_its_own_precision():
+    pipeline = replace(a_pipeline(), shadow=Shadow(model=ModelName("small"), every=7))
+    site = a_site(a_device(pipelines=(pipeline,)), models=(a_model(), a_model("small")))
+    half = a_lock(
+        a_runtime_artifact(), a_model_artifact(precision="f16"), a_model_artifact("small")
+    )
+    assert runtime_of(site, half)["shadow"]["precision"] == "f32"
+    other = a_lock(
+        a_runtime_artifact(), a_model_artifact(), a_model_artifact("small", precision="f16")
+    )
+    assert runtime_of(site, other)["shadow"]["precision"] == "f16"
+    alike = a_lock(a_runtime_artifact(), a_model_artifact(), a_model_artifact("small"))
+    assert "precision" not in runtime_of(site, alike)["shadow"]
