@@ -95,15 +95,16 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        "| 4 KB request | p50 ms | p95 ms | RSS MB | PSS MB | |",
+        "| 4 KB request | p10 ms | p50 ms | p95 ms | RSS MB | PSS MB | |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in found["serving"]["contenders"].items():
         memory = row.get("memory", {})
         why = "; ".join(str(row[k]) for k in ("error", "binary_error", "json_error") if k in row)
         lines.append(
-            f"| {name} | {row.get('p50', '-')} | {row.get('p95', '-')} | {_mb(memory.get('rss_bytes'))}"
-            f" | {_mb(memory.get('pss_bytes'))} | {why[:120].replace('|', '/')} |"
+            f"| {name} | {row.get('p10', '-')} | {row.get('p50', '-')} | {row.get('p95', '-')}"
+            f" | {_mb(memory.get('rss_bytes'))} | {_mb(memory.get('pss_bytes'))}"
+            f" | {why[:120].replace('|', '/')} |"
         )
     through, cold, swap = found["throughput"], found["cold_start"], found["hot_swap"]
     lines += [

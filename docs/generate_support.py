@@ -175,7 +175,7 @@ def dependencies() -> str:
         "Versions are pinned with hashes in `.ci/locks/dev.txt`.",
         "",
         "The device tool and the wire format need the Python standard library and nothing else. A runtime",
-        "closure holds its engine, numpy, Pillow and paho-mqtt, and where a stage of the device asks for them",
+        "closure holds its engine, numpy, Pillow and paho-mqtt, and where a stage of a device asks for it",
         "PyAV (BSD-3, FFmpeg inside), gpiod (LGPL-2.1-or-later) or asyncua (LGPL-3.0-or-later, with",
         "cryptography), pinned in `edgeform/build/locks/`.",
         "",

@@ -30,6 +30,7 @@ from edgeform.build.closure import (
     copy_own,
     lock_of,
     own_sources,
+    pins,
     uv_path,
 )
 from edgeform.build.failure import BuilderUnavailable, ClosureUnavailable
@@ -46,7 +47,6 @@ EVALUATED_BY = {"tensorrt": "onnxruntime"}
 UV_TIMEOUT_S = 3600.0
 UNUSED_S = 30 * 24 * 3600.0
 """An environment that nobody used for so long goes when another form of the same builder is made."""
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 Tell = Callable[[str], None]
 
@@ -76,7 +76,7 @@ class Builder:
     @property
     def packages(self) -> tuple[tuple[str, str], ...]:
         """(name, version) of what the lock pins; where it pins two for two Pythons, both."""
-        return tuple((m[1].lower(), m[2]) for m in _PIN.finditer(self.lock))
+        return pins(self.lock)
 
 
 def python_minor() -> str:

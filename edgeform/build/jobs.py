@@ -70,6 +70,9 @@ def run_job(
         ModelUnusable: the step refuses the model or the data; says why.
         BuildFailed: it crashed, hung, took too much memory, or the disk is full.
     """
+    # The step works in its own folder, so what it is told must not depend on ours. Not `resolve`: the
+    # interpreter of an environment is a link, and belongs to it only under its own name.
+    python, folder = python.absolute(), folder.absolute()
     (folder / "out").mkdir(parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
     if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:

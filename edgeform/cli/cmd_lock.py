@@ -49,6 +49,11 @@ def command(site: str | None, update: tuple[str, ...], check: bool) -> int:
             f" Python {request.python}{beside(request.extras)}: devices of that kind cannot be planned",
             err=True,
         )
+    for model, variant in done.unbuilt:
+        click.echo(
+            f"note: {model} {variant} is to be built before it can be planned: edgeform build",
+            err=True,
+        )
     write(workspace.lock_file, done.lock)
     click.echo(f"{workspace.lock_file}: {len(done.lock.artifacts)} artifacts", err=True)
     return 0

@@ -77,6 +77,8 @@ class Renewed:
     changes: tuple[str, ...]
     missing: tuple[RuntimeRequest, ...] = ()
     """Closures that nobody could make: devices of these classes cannot be planned."""
+    unbuilt: tuple[tuple[str, str], ...] = ()
+    """(model, variant) of what `edgeform build` has to make first."""
 
 
 def beside(extras: tuple[str, ...]) -> str:
@@ -158,7 +160,12 @@ def renewed(
     runtimes, missing = _runtimes(site, builder, kept_runtimes, is_here, tell)
     drivers = () if driver is None else _drivers(site, old, driver)
     lock = lock_of(sources, _unique((*artifacts, *runtimes, *drivers)))
-    return Renewed(lock=lock, changes=tuple(_changes(old, lock)), missing=missing)
+    return Renewed(
+        lock=lock,
+        changes=tuple(_changes(old, lock)),
+        missing=missing,
+        unbuilt=unbuilt(site, lock),
+    )
 
 
 def check_unchanged(before: LockedSource, now: ResolvedVersion) -> None:

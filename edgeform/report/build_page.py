@@ -173,25 +173,22 @@ def _scatter(
     up = [float(point["y"]) for point in points]
     right = _ceiling(max(across))
     low, high = _range(up)
-    marks = []
-    taken: list[float] = []
-    for point, x, y in zip(points, across, up, strict=True):
+    marks, legend = [], []
+    for number, (point, x, y) in enumerate(zip(points, across, up, strict=True), 1):
         px, py = _x(x / right), _y((y - low) / (high - low))
         name = f"{point['name']}: {y:.4f}, {x:.4g} {unit}"
-        at = _apart(py, taken)
-        side = "end" if px > WIDTH - 90 else "start"
-        dx = -9 if side == "end" else 9
+        legend.append(f"<b>{number}</b> {text(point['name'])}")
         marks.append(
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" style="fill:var(--{point["tone"]})"><title>'
-            f'{text(name)}</title></circle><text x="{px + dx:.1f}" y="{at + 4:.1f}" text-anchor="{side}">'
-            f"{text(point['name'])}</text>"
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="8" style="fill:var(--{point["tone"]})"><title>'
+            f'{text(name)}</title></circle><text x="{px:.1f}" y="{py + 4:.1f}" text-anchor="middle"'
+            f' style="fill:var(--card);font-weight:600">{number}</text>'
         )
     ticks = "".join(_tick_y(low + (high - low) * n / 4, low, high) for n in range(5))
     ticks += "".join(_tick_x(right * n / 4, right) for n in range(5))
     said = "; ".join(
         f"{p['name']} {y:.4f} at {x:.4g} {unit}" for p, x, y in zip(points, across, up, strict=True)
     )
-    return _svg(title, said, f"{ticks}{''.join(marks)}", unit)
+    return _svg(title, said, f"{ticks}{''.join(marks)}", unit, " · ".join(legend))
 
 
 def _histogram(rung: Document) -> str:
@@ -259,14 +256,15 @@ def _class_table(rung: Document) -> str:
     return table(f"By class: {rung['name']}", titles, rows, numbers=titles[1:]) if rows else ""
 
 
-def _svg(title: str, said: str, inner: str, unit: str) -> str:
-    """A picture with a title, a frame and words for those who do not see it."""
+def _svg(title: str, said: str, inner: str, unit: str, legend: str = "") -> str:
+    """A picture with a title, a frame and words for those who do not see it; the legend is HTML."""
     axis = f'<path class="edge" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - 8}"/>'
     return (
         f'<figure style="margin:10px"><figcaption><b>{text(title)}</b></figcaption>'
         f'<svg role="img" aria-label="{text(title)}: {text(said)}" width="{WIDTH}" height="{HEIGHT}"'
         f' viewBox="0 0 {WIDTH} {HEIGHT}">{axis}{inner}<text class="soft" x="{(WIDTH + LEFT) / 2:.0f}"'
-        f' y="{HEIGHT - 4}" text-anchor="middle">{text(unit)}</text></svg></figure>\n'
+        f' y="{HEIGHT - 4}" text-anchor="middle">{text(unit)}</text></svg>'
+        f'<p class="soft" style="max-width:{WIDTH}px">{legend}</p></figure>\n'
     )
 
 
@@ -305,17 +303,6 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     low = math.floor(min(values) * 100 - 1) / 100
     high = min(1.0, math.ceil(max(values) * 100 + 1) / 100)
     return (max(0.0, low), high) if high > low else (max(0.0, high - 0.01), high)
-
-
-def _apart(wanted: float, taken: list[float]) -> float:
-    """A height for a label that no other label has, nearest to the wanted one."""
-    at = wanted
-    for shift in (0, 14, -14, 28, -28, 42, -42, 56):
-        at = wanted + shift
-        if all(abs(at - other) >= 13 for other in taken) and TOP <= at <= HEIGHT - BOTTOM:
-            break
-    taken.append(at)
-    return at
 
 
 def _taken(report: Document | None) -> Document | None:

@@ -1,5 +1,6 @@
 """What several ONNX steps need: loading, canonical names, weights, running a graph here."""
 
+import heapq
 import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Set
@@ -57,6 +58,7 @@ def canonical(model: Any) -> None:
     they are, and so are the outer names that those use.
     """
     graph = model.graph
+    _sort(graph)
     kept = {value.name for value in (*graph.input, *graph.output)} | _used_inside(graph.node)
     names = _new_names(graph, kept)
     for node in graph.node:
@@ -80,6 +82,40 @@ def canonical(model: Any) -> None:
     del graph.value_info[:]
     graph.value_info.extend(sorted(shapes, key=lambda v: str(v.name)))
     sign(model)
+
+
+def _sort(graph: Any) -> None:
+    """Put every node behind those whose outputs it takes, as ONNX demands; tools append where they like."""
+    made = {name: at for at, node in enumerate(graph.node) for name in node.output if name}
+    needs = [
+        {made[n] for n in _taken(node) if n in made} - {at} for at, node in enumerate(graph.node)
+    ]
+    users: Dict[int, List[int]] = {}
+    for at, wanted in enumerate(needs):
+        for other in wanted:
+            users.setdefault(other, []).append(at)
+    open_counts = [len(wanted) for wanted in needs]
+    ready = [at for at, count in enumerate(open_counts) if count == 0]
+    # Of those that may come next the one that stood first, so that nothing moves needlessly.
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        at = heapq.heappop(ready)
+        ordered.append(graph.node[at])
+        for user in users.get(at, ()):
+            open_counts[user] -= 1
+            if open_counts[user] == 0:
+                heapq.heappush(ready, user)
+    if len(ordered) < len(needs):
+        raise Refused("the graph goes in a circle")
+    copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _taken(node: Any) -> Set[str]:
+    """What a node takes, also inside its subgraphs."""
+    return set(node.input) | _used_inside([node])
 
 
 def _new_names(graph: Any, kept: Set[str]) -> Dict[str, str]:

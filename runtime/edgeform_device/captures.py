@@ -26,10 +26,10 @@ FAILURE_S = 3.0
 
 def capture(session: Session, arguments: List[str]) -> Dict[str, Any]:
     """`list`, `make --pipeline NAME`, `read --pipeline NAME --file NAME --offset N`, `drop`."""
-    session.identity()
     verbs = {"list": _list, "make": _make, "read": _read, "drop": _drop}
     if not arguments or arguments[0] not in verbs:
         raise Usage("capture takes " + ", ".join(f"`{name}`" for name in verbs) + ".")
+    session.identity()
     return verbs[arguments[0]](session, arguments[1:])
 
 

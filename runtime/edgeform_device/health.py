@@ -10,6 +10,7 @@ class Health:
     Args:
         phase: what the runtime says of itself, or empty when the socket does not answer.
         failures: how often it ended by itself since it was last told to start.
+        generation, content: what answers, as the runtime says; 0 and empty where it does not.
     """
 
     name: str
@@ -18,6 +19,8 @@ class Health:
     phase: str
     detail: str = ""
     failures: int = 0
+    generation: int = 0
+    content: str = ""
 
     @property
     def is_ready(self) -> bool:

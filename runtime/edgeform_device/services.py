@@ -21,11 +21,14 @@ class Answering:
 
     Args:
         pid: of the process that listens, as the kernel says; 0 when nobody does.
+        generation, content: what its live model is of, and what it is; 0 and empty where it does not say.
     """
 
     pid: int
     phase: str
     detail: str
+    generation: int = 0
+    content: str = ""
 
 
 def answering(socket_path: str) -> Answering:
@@ -37,7 +40,17 @@ def answering(socket_path: str) -> Answering:
             state = control.state()
     except (RuntimeSilent, RuntimeRefused) as exc:
         return Answering(pid, "", exc.detail or exc.summary)
-    return Answering(pid, str(state.get("phase") or ""), str(state.get("last_error") or ""))
+    slots = state.get("slots")
+    live = slots.get("live") if isinstance(slots, dict) else None
+    live = live if isinstance(live, dict) else {}
+    generation, content = live.get("generation"), live.get("content")
+    return Answering(
+        pid,
+        str(state.get("phase") or ""),
+        str(state.get("last_error") or ""),
+        generation=generation if type(generation) is int else 0,
+        content=content if isinstance(content, str) else "",
+    )
 
 
 def is_of_unit(pid: int, unit: str) -> bool:

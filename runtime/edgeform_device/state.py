@@ -51,7 +51,7 @@ def state(session: Session, level: str) -> Dict[str, Any]:
             dict(vars(entry), digest=digest)
             for digest, entry in sorted(record.quarantine().items())
         ],
-        "health": _health(session, who, committed),
+        "health": _health(session, who, committed, is_undecided=record.txn() is not None),
         "drift": [found.to_json() for found in drift.drift(disk, layout, level)],
         "trust": _trust(disk, layout),
         "receipts": {"last_seq": 0 if newest is None else newest.seq},
@@ -68,8 +68,8 @@ def _vitals(session: Session, who: Identity) -> Dict[str, Any]:
 
 
 def _health(
-    session: Session, who: Identity, committed: Optional[Committed]
-) -> List[Dict[str, str]]:
+    session: Session, who: Identity, committed: Optional[Committed], *, is_undecided: bool
+) -> List[Dict[str, Any]]:
     """How each pipeline of the committed generation is, as its service and its socket say."""
     if committed is None:
         return []
@@ -78,16 +78,41 @@ def _health(
     except DeviceError:
         return []  # `drift` says what is wrong with the manifest
     services = backend.services_of(session, who)
-    return [_health_of(services, use.name) for use in content.pipelines]
+    number = committed.generation
+    wanted = {
+        use.name: generations.pipeline_file(content, use, number).content_digest
+        for use in content.pipelines
+    }
+    return [
+        _health_of(services, name, "" if is_undecided else wanted[name], number) for name in wanted
+    ]
 
 
-def _health_of(services: "Services", name: str) -> Dict[str, str]:
+def _health_of(services: "Services", name: str, wanted: str, number: int) -> Dict[str, Any]:
+    """How a pipeline is, and of which generation the model is that answers.
+
+    Args:
+        wanted: what must answer; empty while another generation is tried, or where that is not asked.
+    """
     try:
         found = services.glance(name)
     except DeviceError as exc:
         return {"name": name, "state": "unknown", "detail": exc.summary}
+    if found.is_ready and wanted and found.content not in ("", wanted):
+        said = f"it answers for generation {found.generation}, and {number} is committed"
+        return {
+            "name": name,
+            "state": "failed",
+            "detail": said,
+            "generation": found.generation,
+        }
     if found.is_ready:
-        return {"name": name, "state": "active", "detail": found.detail}
+        return {
+            "name": name,
+            "state": "active",
+            "detail": found.detail,
+            "generation": found.generation,
+        }
     if not found.is_active:
         is_wanted = name in services.known()
         return {

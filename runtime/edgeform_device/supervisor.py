@@ -102,6 +102,8 @@ class SupervisorServices:
             phase=seen.phase,
             detail=seen.detail,
             failures=failures,
+            generation=seen.generation,
+            content=seen.content,
         )
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:

@@ -81,7 +81,15 @@ class SystemdServices:
         unit = unit_of(name)
         seen = services.answering(self._layout.socket(name))
         if seen.phase == "ready" and services.is_of_unit(seen.pid, unit):
-            return Health(name, is_active=True, pid=seen.pid, phase=seen.phase, detail=seen.detail)
+            return Health(
+                name,
+                is_active=True,
+                pid=seen.pid,
+                phase=seen.phase,
+                detail=seen.detail,
+                generation=seen.generation,
+                content=seen.content,
+            )
         return self.health(name)
 
     def start_shadow(self, number: int, use: PipelineUse) -> int:
@@ -167,7 +175,14 @@ class SystemdServices:
             return Health(name, is_active=False, pid=0, phase="", detail=detail, failures=failures)
         seen = services.answering(socket)
         return Health(
-            name, is_active=True, pid=pid, phase=seen.phase, detail=seen.detail, failures=failures
+            name,
+            is_active=True,
+            pid=pid,
+            phase=seen.phase,
+            detail=seen.detail,
+            failures=failures,
+            generation=seen.generation,
+            content=seen.content,
         )
 
     def _owner(self) -> Tuple[int, int]:

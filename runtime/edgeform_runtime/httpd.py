@@ -160,24 +160,24 @@ class HttpServer:
         head = await self._head(reader, writer)
         taken = 0
         try:
-            request = parse_head(head)
-            if token is not None:
-                check_token(request, token)
-            length = _length_of(request, self._max_body(request))
-            if self._bytes_in_flight + length > MAX_BYTES_IN_FLIGHT:
-                raise RequestError("too many bytes in flight; try again later", 503)
-            taken = length
-            self._bytes_in_flight += taken
-            if length:
-                request = await self._with_body(request, length, reader, writer)
-        except RequestError as exc:
-            self._bytes_in_flight -= taken
-            # What follows on this connection cannot be told from the refused body.
-            await self._refuse(reader, writer, problem(exc.status, exc.summary))
-            return False
-        try:
+            try:
+                request = parse_head(head)
+                if token is not None:
+                    check_token(request, token)
+                length = _length_of(request, self._max_body(request))
+                if self._bytes_in_flight + length > MAX_BYTES_IN_FLIGHT:
+                    raise RequestError("too many bytes in flight; try again later", 503)
+                taken = length
+                self._bytes_in_flight += taken
+                if length:
+                    request = await self._with_body(request, length, reader, writer)
+            except RequestError as exc:
+                # What follows on this connection cannot be told from the refused body.
+                await self._refuse(reader, writer, problem(exc.status, exc.summary))
+                return False
             response = await self._handled(request)
         finally:
+            # Also when the client went away in the middle of its body.
             self._bytes_in_flight -= taken
         _write(writer, response, keep_alive=request.keep_alive)
         await writer.drain()

@@ -46,6 +46,14 @@ class Routes:
         self._inferring = ThreadPoolExecutor(2, "http-infer")
         self._pushing = ThreadPoolExecutor(PUSH_WAITING, "http-push")
         self._statistics = Statistics()
+        self._get: Dict[Tuple[str, ...], Callable[[], Response]] = {
+            ("healthz",): self._healthz,
+            ("metrics",): self._metrics_text,
+            ("v2",): _server_metadata,
+            ("v2", "health", "live"): lambda: _json(200, {"live": True}),
+            ("v2", "health", "ready"): self._ready,
+            ("v2", "models", "stats"): self._every_stat,
+        }
         self._waiting = 0
 
     def close(self) -> None:
@@ -65,19 +73,11 @@ class Routes:
 
     async def _answer(self, request: Request) -> Tuple[str, Response]:
         parts = tuple(part for part in request.path.split("/") if part)
-        get: Dict[Tuple[str, ...], Callable[[], Response]] = {
-            ("healthz",): self._healthz,
-            ("metrics",): self._metrics_text,
-            ("v2",): _server_metadata,
-            ("v2", "health", "live"): lambda: _json(200, {"live": True}),
-            ("v2", "health", "ready"): self._ready,
-            ("v2", "models", "stats"): self._every_stat,
-        }
-        if parts in get:
+        if parts in self._get:
             route = "/" + "/".join(parts)
             if request.method != "GET":
                 return route, _not_allowed("GET")
-            return route, get[parts]()
+            return route, self._get[parts]()
         if parts == ("v1", "frames"):
             return "/v1/frames", await self._guarded(self._push(request))
         if parts[:2] == ("v2", "models"):

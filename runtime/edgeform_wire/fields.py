@@ -118,10 +118,6 @@ class Fields:
     def texts(self, name: str, *, default: bool = False) -> Tuple[str, ...]:
         return self.each(name, _text, default=default)
 
-    def optional_texts(self, name: str) -> Optional[Tuple[str, ...]]:
-        """None where the list is missing, which may mean something else than an empty one."""
-        return self.texts(name) if name in self._left else None
-
     def done(self) -> None:
         """Refuse fields nobody asked for."""
         unknown: List[str] = sorted(self._left)

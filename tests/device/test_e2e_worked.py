@@ -43,7 +43,7 @@ class Bench:
         for placeholder in ("models/ppe.yaml", "pipelines/ppe-gate.yaml"):
             (self.site / placeholder).unlink()
         scratch = self.site / "pipelines" / "scratch.yaml"
-        served = "serving: {address: 0.0.0.0, port: 8002}"
+        served = "serving: {address: 0.0.0.0, port: 8002, token: scratch_token}\n  secrets: [scratch_token]"
         assert served in scratch.read_text()
         scratch.write_text(scratch.read_text().replace(served, "serving: {port: 0}"))
         (self.site / "site.yaml").write_text(SITE)

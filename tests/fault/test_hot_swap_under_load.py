@@ -155,3 +155,26 @@ def test_twenty_swaps_do_not_grow_the_process(real):
     print(f"grew by {grown / 2**20:.1f} MiB in 20 swaps")
     assert grown < 8 * 2**20
     client.close()
+
+
+def test_the_state_says_which_generation_answers_and_recovery_puts_a_stranger_right(real):
+    """Somebody swaps by hand, over the socket: no transaction knows of it, and `state` does."""
+    from support.runtime import Control
+
+    committed = real.state.committed().generation
+    health = real.ask("state").said["health"][0]
+    assert (health["state"], health["generation"]) == ("active", real.serving()["generation"])
+    deployment = real.offer(f"9.{real.number}.0", confirm="controller", confirm_s=0.5)
+    ended(real, real.activate(deployment, f"nonce-by-hand-{real.number}"))
+    stranger = max(int(n) for n in os.listdir(real.layout.generations_dir) if n.isdigit())
+    assert stranger != committed
+    client = Control(str(real.layout.socket("digits")))
+    client.ok("load", pipeline_file=f"gen/{stranger}/pipelines/digits.json")
+    client.ok("swap")
+    client.close()
+    health = real.ask("state").said["health"][0]
+    assert health["state"] == "failed"
+    assert health["detail"] == f"it answers for generation {stranger}, and {committed} is committed"
+    assert "started digits anew" in " ".join(real.ask("recover").said["actions"])
+    assert_sound(real)
+    assert real.ask("state").said["health"][0]["state"] == "active"

@@ -23,7 +23,7 @@ class ReportMqtt:
     every_s: float = 60.0
     spool_bytes: int = 16 * 1024 * 1024
     commands: tuple[str, ...] | None = None
-    """What may be asked for through the broker; None leaves it to the runtime: report and status."""
+    """What may be asked for through the broker: report, status, capture; None is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ReportAws:
     every_s: float = 60.0
     spool_bytes: int = 16 * 1024 * 1024
     commands: tuple[str, ...] | None = None
-    """What may be asked for through the broker; None leaves it to the runtime: report and status."""
+    """What may be asked for through the broker: report, status, capture; None is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class ReportAzure:
     every_s: float = 60.0
     spool_bytes: int = 16 * 1024 * 1024
     commands: tuple[str, ...] | None = None
-    """What may be asked for through the broker; None leaves it to the runtime: report and status."""
+    """What may be asked for through the broker: report, status, capture; None is nothing."""
 
 
 Report = ReportLines | ReportMqtt | ReportAws | ReportAzure

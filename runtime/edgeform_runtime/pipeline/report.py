@@ -11,8 +11,6 @@ from edgeform_wire.fields import Fields
 
 MIN_SPOOL_BYTES = 64 * 1024
 COMMANDS = ("report", "status", "capture")
-COMMANDS_ALWAYS = ("report", "status")
-"""What may be asked for where the stage says nothing: it costs a message."""
 _NAME = re.compile(r"[A-Za-z0-9:_.-]{1,128}")
 
 
@@ -34,7 +32,7 @@ class Remote:
     name: Optional[str]
     every_s: float
     spool_bytes: int
-    commands: Tuple[str, ...] = COMMANDS_ALWAYS
+    commands: Tuple[str, ...] = ()
     """What may be asked for through the broker."""
 
 
@@ -59,9 +57,7 @@ def _remote(fields: Fields, profile: str, name: Optional[str]) -> Remote:
 
 
 def _commands(fields: Fields, profile: str) -> Tuple[str, ...]:
-    found = fields.optional_texts("commands")
-    if found is None:
-        return COMMANDS_ALWAYS
+    found = fields.texts("commands", default=True)
     return tuple(among(name, COMMANDS, f"{profile}.commands") for name in found)
 
 

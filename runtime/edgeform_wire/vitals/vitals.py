@@ -99,7 +99,8 @@ def _of_memory(memory: Memory) -> Iterator[str]:
     if memory.total_bytes and memory.available_bytes < SHORT_SHARE * memory.total_bytes:
         yield f"only {memory.available_bytes // 2**20} MiB of memory are available"
     if memory.oom_kills:
-        yield f"the kernel ended {memory.oom_kills} processes for want of memory since the boot"
+        many = "1 process" if memory.oom_kills == 1 else f"{memory.oom_kills} processes"
+        yield f"the kernel ended {many} for want of memory since the boot"
 
 
 def _of_disks(found: Vitals) -> Iterator[str]:

@@ -38,6 +38,19 @@ def test_a_step_gives_its_file_and_its_notes_are_heard_while_it_runs(tmp_path):
     assert (found.entry, found.notes, heard) == ("model.onnx", ("well",), ["half way"])
 
 
+def test_a_folder_that_is_named_from_here_is_found_from_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    python = a_builder_that(GOOD)
+    found = run_job(
+        Path(os.path.relpath(python)),
+        Path("job"),
+        {"step": "clean", "source": "model.onnx"},
+        what="Step clean",
+        limits=JobLimits(),
+    )
+    assert found.entry == "model.onnx"
+
+
 def test_a_step_sees_no_secrets_proxies_or_input_of_ours(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.setenv("HTTPS_PROXY", "http://canary")

@@ -210,6 +210,18 @@ def test_a_client_that_waits_for_100_continue_gets_it(shared):
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
 
 
+def test_bodies_that_never_come_whole_use_nothing_up(daemon):
+    """Found by fuzzing: each left its announced bytes counted as in flight, until nothing was taken any more."""
+    path = daemon.socket_path.removesuffix(".sock") + ".http.sock"
+    for _ in range(4):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.connect(path)
+            sock.sendall(f"POST {URL} HTTP/1.1\r\nContent-Length: {16 * 2**20}\r\n\r\n{{".encode())
+            time.sleep(0.2)
+    body, headers = binary_request()
+    assert daemon.http().post(URL, body, headers)[0] == 200
+
+
 def test_metrics_are_understood_by_prometheus_and_count_what_happened(daemon):
     http = daemon.http()
     http.post(URL, json_request())

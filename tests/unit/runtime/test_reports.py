@@ -179,7 +179,7 @@ ASKS = {
 @pytest.mark.parametrize("kind", ["plain", "aws_iot", "azure_iot"])
 def test_topics_and_payloads(kind, golden):
     place = Place("", "gate", "lab", "cam-01")
-    profile = Profile(kind=kind, name="cam-01", place=place)
+    profile = Profile(kind=kind, name="cam-01", place=place, may_be_asked=True)
     told = profile.report(REPORT, ("old-gate",))
     messages = [*conversation.hello(profile), *told, profile.receipt(b'{"receipt":{}}')]
     for ask in ASKS[kind]:
@@ -285,7 +285,7 @@ def test_a_hub_gets_telemetry_and_the_twin_and_asks_by_method_and_by_desired_pro
     telemetry = broker.listen("devices/cam-01/messages/events/#")
     hub = broker.listen("$iothub/#")
     try:
-        with a_device(tmp_path, broker, "azure_iot") as reporter:
+        with a_device(tmp_path, broker, "azure_iot", commands=("report", "status")) as reporter:
             hub.wait(lambda seen: at(seen, "$iothub/twin/GET/?$rid=get"))
             twin = {
                 "desired": {},
@@ -386,7 +386,7 @@ def test_a_plain_broker_may_ask_too(tmp_path, broker):
     plant = broker.listen("edgeform/#")
     base = "edgeform/v1/lab/cam-01/gate"
     try:
-        with a_device(tmp_path, broker, "plain", commands=()) as reporter:
+        with a_device(tmp_path, broker, "plain", commands=("report",)) as reporter:
             deadline = time.monotonic() + 20
             while not reporter.place.link(reporter.broker).is_connected:
                 assert time.monotonic() < deadline
@@ -398,6 +398,15 @@ def test_a_plain_broker_may_ask_too(tmp_path, broker):
         plant.close()
     assert (told["id"], told["status"]) == ("1", 403)
     assert "does not allow status" in told["body"]["reason"]
+
+
+def test_where_nothing_may_be_asked_no_topic_is_touched_that_a_policy_may_not_allow():
+    place = Place("", "gate", "lab", "cam-01")
+    aws = Profile(kind="aws_iot", name="cam-01", place=place)
+    shadow = "$aws/things/cam-01/shadow/name/edgeform"
+    assert conversation.topics(aws) == (f"{shadow}/update/rejected",)
+    assert conversation.hello(aws) == ()
+    assert conversation.topics(Profile(kind="plain", name="cam-01", place=place)) == ()
 
 
 @settings(max_examples=200, deadline=None)
@@ -434,7 +443,8 @@ def test_a_plain_broker_may_ask_too(tmp_path, broker):
     ),
 )
 def test_nothing_that_a_broker_says_makes_more_than_an_answer(kind, number, tail, payload):
-    profile = Profile(kind=kind, name="cam-01", place=Place("", "gate", "lab", "cam-01"))
+    place = Place("", "gate", "lab", "cam-01")
+    profile = Profile(kind=kind, name="cam-01", place=place, may_be_asked=True)
     topics = conversation.topics(profile)
     topic = topics[number % len(topics)].replace("#", tail).replace("+", tail)
     found = conversation.heard(profile, topic, payload)

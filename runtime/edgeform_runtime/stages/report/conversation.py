@@ -46,6 +46,8 @@ def topics(profile: Profile) -> Tuple[str, ...]:
     """What to subscribe; exactly these, as both clouds advise."""
     if profile.kind == "aws_iot":
         shadow, jobs = _shadow(profile), _jobs(profile)
+        if not profile.may_be_asked:
+            return (f"{shadow}/update/rejected",)
         return (
             f"{shadow}/update/rejected",
             f"{shadow}/update/delta",
@@ -60,12 +62,12 @@ def topics(profile: Profile) -> Tuple[str, ...]:
             "$iothub/twin/PATCH/properties/desired/#",
             "$iothub/methods/POST/#",
         )
-    return (f"{profile.base}/{profile.place.pipeline}/ask",)
+    return (f"{profile.base}/{profile.place.pipeline}/ask",) if profile.may_be_asked else ()
 
 
 def hello(profile: Profile) -> Tuple[Outgoing, ...]:
     """What to send after each connection: what changed meanwhile is not told by itself."""
-    if profile.kind == "aws_iot":
+    if profile.kind == "aws_iot" and profile.may_be_asked:
         return (Outgoing(f"{_shadow(profile)}/get", b""), _next_job(profile))
     if profile.kind == "azure_iot":
         return (Outgoing(f"$iothub/twin/GET/?$rid={_GET}", b""),)

@@ -30,6 +30,9 @@ class Profile:
     kind: str
     name: str
     place: Place
+    may_be_asked: bool = False
+    """Whether the stage allows any question. AWS ends the connection of a device that touches a topic which
+    its policy does not allow, so nobody subscribes jobs unasked."""
 
     @property
     def client_id(self) -> Optional[str]:

@@ -40,7 +40,12 @@ class RemoteReporter:
     def __init__(self, stage: Remote, place: Place, number: int) -> None:
         self._stage, self.place = stage, place
         self.every_s = stage.every_s
-        self._profile = Profile(kind=stage.profile, name=stage.name or place.device, place=place)
+        self._profile = Profile(
+            kind=stage.profile,
+            name=stage.name or place.device,
+            place=place,
+            may_be_asked=bool(stage.commands),
+        )
         # Below the pipeline's own results: the one folder that its service may write to.
         self._folder = os.path.join(place.prefix, "results", place.pipeline, f"spool-{number}")
         self._link = place.link(stage.broker)
