@@ -43,8 +43,21 @@ class Measured:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Plain files, and PUT below return/, as any web server with WebDAV's PUT gives."""
+
     def log_message(self, *_: object) -> None:
         """Nothing: the lines would stand between the results."""
+
+    def do_PUT(self) -> None:
+        if not self.path.startswith("/return/"):
+            self.send_error(403)
+            return
+        path = Path(self.translate_path(self.path))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
 
 class Bench:
