@@ -102,11 +102,7 @@ class Bench:
         self.publish(PULL)
         seconds = self.edgeform("store", "push", str(store))
         self.measure("pull", f"store push, {what}", seconds, store)
-        self.measure(
-            "pull", f"pull on the device, {what}", self.on(PULL, "pull", url, "--no-return")
-        )
-        # What it left, so that the next plan starts from there: as a share, where PUT is not allowed.
-        self.on(PULL, "pull", str(store))
+        self.measure("pull", f"pull on the device, {what}", self.on(PULL, "pull", url))
         self.measure("pull", f"ingest, {what}", self.edgeform("bundle", "ingest", str(store)))
 
 
