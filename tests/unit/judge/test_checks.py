@@ -106,7 +106,10 @@ class Runtime:
         described = [{"name": "y", "dtype": "float32", "shape": self.shape(outputs)}]
         answer = {"ok": True, "outputs": described}
         if header["level"] == "encoded":
-            answer["result"] = {"classes": [{"label": self.label, "score": 0.9}]}
+            answer["result"] = {
+                "kind": "classify",
+                "classes": [{"label": self.label, "score": 0.9}],
+            }
         return answer, pack(outputs)
 
 
