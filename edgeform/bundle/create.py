@@ -267,7 +267,7 @@ def _check_names(names: Iterable[str]) -> None:
 
 
 def _sync_folders(top: Path) -> None:
-    for folder in (top, *(p for p in top.rglob("*") if p.is_dir())):
+    for folder in (top.parent, top, *(p for p in top.rglob("*") if p.is_dir())):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)

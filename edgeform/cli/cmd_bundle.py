@@ -19,6 +19,7 @@ from edgeform.cli.options import output_option, select_option
 from edgeform.cli.planning import load_site
 from edgeform.cli.talking import talk
 from edgeform.cli.tooling import root_digests, store_tool
+from edgeform.cli.travelling import in_place_option, refuse_as_known
 from edgeform.cli.trusting import SiteTrust, open_site_trust
 from edgeform.cli.workspace import Workspace, find_workspace, now, stamp
 from edgeform.domain.quantities import parse_seconds, show_bytes
@@ -63,8 +64,13 @@ def command() -> None:
     metavar="TIME",
     help="How long the stick's timestamp holds.",
 )
+@in_place_option
 def create_command(
-    site: str | None, selectors: tuple[str, ...], place: Path, valid_for: str
+    site: str | None,
+    selectors: tuple[str, ...],
+    place: Path,
+    valid_for: str,
+    in_place: tuple[str, ...],
 ) -> int:
     """Write what is published for a site's devices to a stick, and read it back.
 
@@ -77,6 +83,7 @@ def create_command(
     workspace = find_workspace(site)
     with talk() as listener:
         spec, _ = load_site(workspace, listener)
+    refuse_as_known(workspace, spec, select(spec, selectors), in_place)
     trust = open_site_trust(workspace, spec.name, may_create=False)
     artifacts = open_artifacts(workspace)
     deployments, without = _published(spec, selectors, trust)

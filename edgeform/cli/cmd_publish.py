@@ -9,6 +9,7 @@ from edgeform.cli.plan_shown import read_plan
 from edgeform.cli.planning import Wanted, want
 from edgeform.cli.talking import talk
 from edgeform.cli.tooling import store_tool
+from edgeform.cli.travelling import in_place_option, refuse_in_plan
 from edgeform.cli.trusting import SiteTrust, open_site_trust
 from edgeform.cli.workspace import Workspace, find_workspace, now
 from edgeform.errors import Stale
@@ -25,15 +26,18 @@ from edgeform_wire.deployment import Deployment
 @click.command("publish")
 @click.argument("plan_file", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--site", help="The site's folder, if it is not the current one.")
-def command(plan_file: Path, site: str | None) -> int:
+@in_place_option
+def command(plan_file: Path, site: str | None, in_place: tuple[str, ...]) -> int:
     """Sign what a saved plan says, so that devices will accept it, by whatever road it comes.
 
-    Secrets of devices in `mode: offline` are sealed to their pinned keys and signed with it.
+    Secrets of devices in `mode: offline` are sealed to their pinned keys and signed with it. What their class
+    wants and does not travel (all but models, runtimes and packages of a driver artifact) is refused by name.
     """
     workspace = find_workspace(site)
     plan = read_plan(plan_file)
     with talk() as listener:
         wanted = want(workspace, listener)
+        refuse_in_plan(plan, wanted.site, in_place)
         trust = open_site_trust(workspace, wanted.site.name, may_create=False)
         done = publish(plan, wanted, trust, listener)
     for deployment in done:

@@ -58,6 +58,20 @@ PLAN_CODES = (
         example="edgeform secret set NAME",
     ),
     Code(
+        code="EF2108",
+        summary="driver artifact not locked",
+        text=EXPLAINED["EF2108"],
+        cause="The class names the artifact since the lock was written.",
+        example="edgeform lock",
+    ),
+    Code(
+        code="EF2109",
+        summary="driver artifact not named",
+        text=EXPLAINED["EF2109"],
+        cause="The device has a built-in class whose packages only the vendor hands out.",
+        example="drivers: {artifact: 'sha256:...'}",
+    ),
+    Code(
         code="EF2111",
         summary="device is not what its class says",
         text=EXPLAINED["EF2111"],
@@ -91,6 +105,13 @@ PLAN_CODES = (
         text=EXPLAINED["EF2115"],
         cause="The development root was made anew, or the device belongs to another site.",
         example="edgeform trust show     # compare the root",
+    ),
+    Code(
+        code="EF2116",
+        summary="part of a class does not travel",
+        text=EXPLAINED["EF2116"],
+        cause="The device was never reached over SSH, or its class got another rule, group or module since.",
+        example="edgeform publish plan.json --in-place DEVICE",
     ),
     Code(
         code="EF2120",

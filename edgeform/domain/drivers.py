@@ -132,6 +132,18 @@ class DriverTuple:
         return replace(self, packages=left, verify=None)
 
     @property
+    def asked(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(kind, names) of what a probe must be asked, to compare a device with it; no kind is empty."""
+        found = {
+            "packages": {p.name for p in self.packages},
+            "modules": set(self.modules),
+            "files": set(self.files),
+            "sysctl": {key for key, _ in self.sysctl},
+            "groups": set(self.groups),
+        }
+        return tuple((kind, tuple(sorted(names))) for kind, names in sorted(found.items()) if names)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The files a probe must be asked about, to see what is still to be done."""
         rules = tuple(rule.path for rule in self.udev_rules)

@@ -46,13 +46,7 @@ class Questions:
 
 def questions_about(drivers: DriverTuple) -> Questions:
     """What must be known of a device to compare it with a driver tuple."""
-    return Questions(
-        packages=tuple(sorted({p.name for p in drivers.packages})),
-        modules=tuple(sorted(set(drivers.modules))),
-        files=tuple(sorted(drivers.files)),
-        sysctl=tuple(sorted(key for key, _ in drivers.sysctl)),
-        groups=tuple(sorted(set(drivers.groups))),
-    )
+    return Questions(**dict(drivers.asked))
 
 
 def observe_command(

@@ -17,7 +17,7 @@ from edgeform.domain.site import Device, Site
 from edgeform.plan import changes as c
 from edgeform.plan import problems
 from edgeform.plan.changes import Change, Fidelity, Reason, Undoing, send_bytes
-from edgeform.plan.drivers import driver_changes
+from edgeform.plan.drivers import driver_changes, not_named
 from edgeform.plan.fit import misfits
 from edgeform.plan.generations import SWITCH_S, Manifests
 from edgeform.plan.order import in_order
@@ -187,6 +187,7 @@ def _seen(
         send_bytes=send_bytes(changes),
         drivers_change=any(isinstance(change, c.DriverChange) for change in changes),
     )
+    found = (*_unnamed(device, changes), *found)
     if found:
         return blocked(*found)
     if not changes:
@@ -199,6 +200,13 @@ def _seen(
         changes=in_order(changes),
         reasons=desired.reasons,
     )
+
+
+def _unnamed(device: Device, changes: tuple[Change, ...]) -> tuple[Diagnostic, ...]:
+    packages = not_named(device.hardware.drivers, changes)
+    if not packages:
+        return ()
+    return (problems.driver_not_named(device.name, device.hardware.name, packages),)
 
 
 def _quarantined(desired: Desired, observed: Observed) -> tuple[str, str] | None:

@@ -1,8 +1,8 @@
 """What a device lacks of its class's driver tuple."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from edgeform.domain.drivers import DriverTuple, Package, Undo
+from edgeform.domain.drivers import DriverTuple, Package, PackageSource, Undo
 from edgeform.domain.observed import Facts
 from edgeform.plan import changes as c
 from edgeform.plan.changes import DriverChange, Fidelity, Reason, Undoing
@@ -23,6 +23,28 @@ def driver_changes(drivers: DriverTuple, facts: Facts, reason: Reason) -> tuple[
     if drivers.reboot and any(isinstance(change, _BELOW) for change in found):
         found += (c.Reboot(reason=reason, undo=Undoing.NONE, downtime_s=None, reboot=True),)
     return found
+
+
+def not_travelling(drivers: DriverTuple, changes: Iterable[object]) -> tuple[DriverChange, ...]:
+    """Those of a plan's changes that only the provision lane can make: no stick and no pull carries them."""
+    return tuple(
+        change
+        for change in changes
+        if isinstance(change, DriverChange)
+        and not isinstance(change, c.Reboot)
+        and not (isinstance(change, c.InstallPackage) and change.name in drivers.carried_names)
+    )
+
+
+def not_named(drivers: DriverTuple, changes: Iterable[object]) -> tuple[str, ...]:
+    """The packages that shall come out of a driver artifact, where the class names none."""
+    if drivers.artifact is not None:
+        return ()
+    return tuple(
+        change.name
+        for change in changes
+        if isinstance(change, c.InstallPackage) and change.source == PackageSource.ARTIFACT
+    )
 
 
 def _missing(

@@ -19,6 +19,9 @@ EXPLAINED: Mapping[str, str] = {
     " a keyed digest, never the value. Here the reference leads nowhere.",
     "EF2108": "A driver artifact holds .deb files. It is made by `edgeform store add-driver`, named by its"
     " digest in a class, and locked, so that every plan knows what it is without having its bytes.",
+    "EF2109": "`source: artifact` means that a package comes out of a driver artifact. Most vendors"
+    " hand out their .deb files to registered users only, so the built-in classes cannot name one: extend"
+    " the class, and name yours.",
     "EF2111": "The probe's facts contradict the class. What was built for the class would not run, so"
     " nothing is sent.",
     "EF2112": "The class demands an accelerator that the device does not have, or whose driver is not"
@@ -27,6 +30,10 @@ EXPLAINED: Mapping[str, str] = {
     " than the new bytes free.",
     "EF2114": "With require_clock the device must be able to tell whether signed metadata has expired.",
     "EF2115": "The root of trust is given once, at enrolment, and never replaced from afar.",
+    "EF2116": "Packages of a driver artifact travel; udev rules, kernel modules, groups, kernel parameters,"
+    " packages from apt and vendor roles need a connection and sudo. A device that has committed a deployment"
+    " knows what to look for, and says in its reports home what is in place; of one that has not, somebody"
+    " who knows must say so.",
     "EF2120": "Both generations failed their checks. edgeform stops there, because another attempt could"
     " take away what a person needs to find the cause.",
     "EF2121": "The device answers, but its Python or its sudo does not let us look.",

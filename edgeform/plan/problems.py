@@ -109,6 +109,34 @@ def driver_not_locked(hardware: str, digest: str) -> Diagnostic:
     )
 
 
+def driver_not_named(device: str, hardware: str, packages: tuple[str, ...]) -> Diagnostic:
+    return Diagnostic(
+        code="EF2109",
+        summary="driver artifact not named",
+        detail=(
+            f"{named(packages)}: to come out of a driver artifact (`source: artifact`);"
+            f" class '{hardware}' names none, so there is nothing to install."
+        ),
+        address=f"devices.{device}",
+        hint="Make one of the vendor's .deb files, name its digest as drivers.artifact in your own class, and"
+        " lock:\n    edgeform store add-driver NAME VERSION FILES.deb --site SITE",
+    )
+
+
+def does_not_travel(device: str, hardware: str, names: tuple[str, ...]) -> Diagnostic:
+    return Diagnostic(
+        code="EF2116",
+        summary="part of a class does not travel",
+        detail=(
+            f"{device} is in mode offline, and neither stick nor pull brings these parts of class"
+            f" '{hardware}': {', '.join(names)}. It has not reported that they are there."
+        ),
+        address=f"devices.{device}",
+        hint="Bring it over SSH once (connect: {host: ADDRESS}, plan, apply), or have it in the image.\n"
+        f"If it is there already, say so:\n    --in-place {device}",
+    )
+
+
 def does_not_fit(what: str, device: str, *, wanted: str, found: str, hint: str) -> Diagnostic:
     return Diagnostic(
         code="EF2111",

@@ -127,6 +127,7 @@ def policy_of(device: Device, changed: Changed) -> Policy:
     updates = [x for x in changed.changes if isinstance(x, c.UpdateTool)]
     return Policy(
         drivers=_drivers(device.hardware.drivers),
+        asks=device.hardware.drivers.provisioned.asked,
         confirm=device.confirm,
         confirm_s=device.confirm_s,
         deadline_s=device.deadline_s,

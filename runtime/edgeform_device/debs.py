@@ -259,7 +259,7 @@ def _packages(artifact: Artifact) -> Tuple[DebPackage, ...]:
         raise NotTrusted(
             f"The driver artifact {artifact.name} {artifact.version} is not of the agreed form.",
             detail=str(exc),
-            hint="Make it anew:\n    edgeform store add-driver",
+            hint="Make it anew:\n    edgeform store add-driver NAME VERSION FILES.deb",
         ) from exc
     files = {file.path for file in artifact.files}
     lost = [p.file for p in found if p.file not in files]

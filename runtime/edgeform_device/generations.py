@@ -7,7 +7,8 @@ from edgeform_device.durable import TMP, Disk
 from edgeform_device.errors import Corrupt
 from edgeform_device.layout import Layout
 from edgeform_device.records import Committed
-from edgeform_wire import canonical, digest, generation
+from edgeform_wire import asks, canonical, digest, generation
+from edgeform_wire.asks import Asks
 from edgeform_wire.deployment import Deployment
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
@@ -66,6 +67,7 @@ def write(disk: Disk, layout: Layout, number: int, deployment: Deployment, road:
         "lock_digest": deployment.lock_digest,
         "plan_digest": deployment.plan_digest,
         "road": road,
+        **asks.optional(deployment.policy.asks),
     }
     disk.write_file(os.path.join(half, "origin.json"), canonical.encode(origin))
     disk.write_file(os.path.join(half, "manifest.json"), content.encoded())
@@ -79,6 +81,15 @@ def deployment_of(disk: Disk, layout: Layout, number: int) -> int:
         return Fields(value, "origin").integer("deployment")
     except WireError:
         return 0
+
+
+def asks_of(disk: Disk, layout: Layout, number: int) -> Asks:
+    """What a generation's deployment has the device look for; nothing where its origin cannot be read."""
+    try:
+        value = canonical.decode(disk.read(layout.origin(number)) or b"", "origin")
+        return asks.asks_of(Fields(value, "origin").object("asks", default={}))
+    except WireError:
+        return ()
 
 
 def pipeline_file(content: Generation, use: PipelineUse, number: int) -> PipelineFile:

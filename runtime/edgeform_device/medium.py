@@ -91,6 +91,10 @@ class Folder:
                     os.mkdir(folder, 0o755, dir_fd=at)
                 except FileExistsError:
                     pass
+                else:
+                    # On FAT nothing but this brings the folder's entry to the medium: pulled out without
+                    # umount, a stick had the file and no way to it (a real vfat, 2026-11-28).
+                    os.fsync(at)
                 below = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
                 os.close(at)
                 at = below

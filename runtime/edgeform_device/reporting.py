@@ -62,9 +62,16 @@ def report(session: Session) -> Dict[str, bytes]:
 
 
 def _facts(session: Session) -> Dict[str, Any]:
-    """As a controller asks for them; of packages, those that travelled here with the committed generation."""
-    names = sorted(_driver_packages(session))[: probe.MAX_QUESTIONS]
-    questions = probe.checked_questions({"packages": names} if names else {})
+    """As a controller asks for them: packages that travelled here with the committed generation, and what its
+    deployment has the device look for.
+    """
+    committed = State(session.disk, session.layout).committed()
+    asked: Dict[str, Set[str]] = {"packages": _driver_packages(session)}
+    if committed is not None:
+        for kind, found in generations.asks_of(session.disk, session.layout, committed.generation):
+            asked.setdefault(kind, set()).update(found)
+    names = {kind: sorted(found)[: probe.MAX_QUESTIONS] for kind, found in asked.items() if found}
+    questions = probe.checked_questions(names)
     return probe.probe(questions, session.root, session.layout.prefix)
 
 

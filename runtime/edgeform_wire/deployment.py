@@ -7,7 +7,8 @@ pull carry the same bytes; the device's own transaction decides.
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
-from edgeform_wire import artifact, canonical, driverset, generation
+from edgeform_wire import artifact, asks, canonical, driverset, generation
+from edgeform_wire.asks import Asks
 from edgeform_wire.driverset import DriverSet
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields, schema_of
@@ -41,6 +42,7 @@ class Policy:
         unsigned_receipts: whether a device that cannot sign may still commit.
         tool: digest of a device tool artifact to update to, in a transaction of its own.
         drivers: .deb files to install before, in a transaction of their own.
+        asks: what of its class the device looks for when it reports home by itself.
     """
 
     confirm: str = "local"
@@ -53,10 +55,12 @@ class Policy:
     unsigned_receipts: bool = True
     tool: Optional[str] = None
     drivers: Optional[DriverSet] = None
+    asks: Asks = ()
 
     def to_json(self) -> Dict[str, Any]:
-        value = {k: v for k, v in vars(self).items() if k != "drivers"}
+        value = {k: v for k, v in vars(self).items() if k not in ("drivers", "asks")}
         value.update(driverset.optional(self.drivers))
+        value.update(asks.optional(self.asks))
         return value
 
 
@@ -156,6 +160,7 @@ def _policy(value: Dict[str, Any]) -> Policy:
         unsigned_receipts=fields.boolean("unsigned_receipts"),
         tool=fields.optional_digest("tool"),
         drivers=_drivers(fields.object("drivers", default={})),
+        asks=asks.asks_of(fields.object("asks", default={}), "policy.asks"),
     )
     fields.done()
     return found

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.documents import EXAMPLES
+from support.documents import EXAMPLES, a_signed_finding, some_findings
 from support.plan import a_wide_plan
 
 from edgeform import events
+from edgeform.bundle.findings import decode_findings
 from edgeform.plan import DevicePlan, changes, codec, decode, encode
 from edgeform_device import probe
 
@@ -25,6 +26,9 @@ SCHEMA_OF = {
     "golden.json": "manifest",
     "deployment.json": "deployment",
     "receipts.jsonl": "receipt",
+    "finding.jsonl": "finding",
+    "findings.json": "findings",
+    "sealed.json": "sealed",
     "pipeline.json": "pipeline",
     "plan.json": "plan",
     "events.jsonl": "events",
@@ -67,6 +71,11 @@ def values(name):
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_wire_document_is_written_as_its_golden_file(name, golden):
     golden(f"wire/{name}", EXAMPLES[name][0]())
+
+
+def test_findings_brought_home_are_written_as_their_golden_file_and_read_back(golden):
+    golden("wire/findings.json", some_findings())
+    assert decode_findings(some_findings()) == (a_signed_finding(),)
 
 
 def test_plan_is_written_as_its_golden_file_and_reads_back(golden):

@@ -4,12 +4,14 @@ import contextlib
 import functools
 import http.server
 import json
+import shlex
 import ssl
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from support.pages import blocks_of, exchanged
 from support.site import PREFIX, SCENES, wait_for
 
 from edgeform.lab.device import Bind, DeviceOptions
@@ -176,3 +178,45 @@ def home(site, public):
     done = site.edgeform("bundle", "ingest", str(public), "--site", str(site.folder))
     assert done.exit_code == 0, done.text
     return done
+
+
+def test_the_page_about_pulling_can_be_followed_as_it_is_written(hidden, certificate, site_lab):
+    """Only names, places and the server's address are exchanged; its authority is the site's own, as in the last block."""
+    site, public = hidden
+    at_home, once, by_itself, own_authority = blocks_of("pull.md")
+    assert [len(b) for b in (at_home, once, by_itself, own_authority)] == [2, 1, 3, 1]
+    site.on("hidden", "mkdir", "-p", "/etc/edgeform")
+    site.on("hidden", "cp", CA, "/etc/edgeform/ca.pem")
+    address = site_lab.network.host_address
+    plan = str(site.folder / "plan.json")
+    with serving(public, address, certificate) as server:
+        table = {
+            "https://updates.example/my-site": f"https://{address}:{server.server_port}",
+            "/srv/www/my-site": str(public), "my-site": str(site.folder), "plan.json": plan,
+            "/var/lib/edgeform": PREFIX,
+        }  # fmt: skip
+
+        def follow_there(lines):
+            around = "export EDGEFORM_PULL_CA=/etc/edgeform/ca.pem; "
+            return [
+                site.on("hidden", "sh", "-c", around + exchanged(line, table), timeout_s=240)
+                for line in lines
+            ]
+
+        planned = site.plan("-l", "hidden", "--out", plan)
+        assert planned.exit_code == 0, planned.text
+        for line in at_home:
+            done = site.edgeform(*shlex.split(exchanged(line, table))[1:])
+            assert done.exit_code == 0, (line, done.text)
+        (first,) = map(json.loads, follow_there(once))
+        assert (first["outcome"], first["returned"]) == ("committed", "written"), first
+        site.assert_serving("hidden", generation=1)
+        scheduled, listed, unscheduled = follow_there(by_itself)
+        assert json.loads(scheduled)["scheduled"].startswith("https://")
+        assert TIMER in listed
+        assert json.loads(unscheduled)["ok"] is True
+        follow_there(own_authority)
+        unit = site.on("hidden", "systemctl", "cat", SERVICE)
+        assert "EDGEFORM_PULL_CA=/etc/edgeform/ca.pem" in unit
+        follow_there(by_itself[-1:])
+    assert "hidden\treceipt 1\tcommitted\tpull" in home(site, public).out

@@ -4,9 +4,11 @@ import io
 import json
 import re
 import secrets
+import shlex
 import tarfile
 
 import pytest
+from support.pages import blocks_of, exchanged
 from support.private_system import a_deb
 from support.site import PREFIX, SCENES
 
@@ -227,3 +229,53 @@ def test_a_virgin_device_without_a_network_is_installed_updated_and_turned_back_
     exported = (site.folder / "records" / "far.jsonl").read_bytes()
     assert exported.count(b"\n") == 3
     assert site.on("far", "ip", "-o", "link", "show", "up") == ""
+
+
+LAPTOP = "edgeform bundle apply"
+"""Not followed here, where nobody reaches the device; tests/unit/cli/test_bundle_verb.py runs it."""
+
+
+@pytest.mark.slow
+def test_the_page_about_sticks_can_be_followed_as_it_is_written(far, tmp_path):
+    """Only names and places are exchanged, and `mount`: what is there is a folder of this machine."""
+    site, stick = far
+    at_home, there, laptop, first, at_home_again = blocks_of("usb-stick.md")
+    assert [len(b) for b in (at_home, there, laptop, first, at_home_again)] == [4, 2, 1, 3, 3]
+    assert laptop[0].startswith(LAPTOP)
+    table = {
+        "mount -o nosuid,nodev,noexec /dev/sda1 /media/stick": f"test -d {MEDIA}/edgeform",
+        "my-site/cam-07": "lab/far", "my-site": str(site.folder), "cam-07": "far",
+        "plan.json": str(tmp_path / "plan.json"), "/mnt/stick": str(stick), "/media/stick": MEDIA,
+        "/var/lib/edgeform": PREFIX,
+    }  # fmt: skip
+
+    def follow(lines, *, on_the_device=False):
+        said = ""
+        for written in lines:
+            line = exchanged(written, table)
+            if on_the_device:
+                said += site.on("far", "sh", "-c", line, timeout_s=240)
+            else:
+                verb, *words = shlex.split(line)
+                assert verb == "edgeform", line
+                done = site.edgeform(*words)
+                assert done.exit_code == 0, (line, done.text)
+                said += done.out
+        return said
+
+    paper = dict(re.findall(r"^  (root|tool)  (\S+)$", follow(at_home), re.MULTILINE))
+    table["0123-4567-89ab-cdef-0123-4567-89ab-cdef"] = paper["root"]
+    said = follow(first, on_the_device=True)
+    assert said.split()[0].startswith(paper["tool"].replace("-", "")), said
+    done = json.loads(said.splitlines()[-1])
+    assert done["outcome"] == "committed", done
+    table["ABCD-EFGH"] = done["enrolled"]["code"]
+    assert "far\treceipt 1\tcommitted\tusb" in follow(at_home_again)
+
+    site.want("far", "better", connect={"mode": "offline"})
+    follow(at_home)
+    done = json.loads(follow(there, on_the_device=True).splitlines()[-1])
+    assert (done["outcome"], done["returned"]) == ("committed", "written"), done
+    assert "far\treceipt 2\tcommitted\tusb" in follow(at_home_again[:1])
+    assert site.plan("-l", "far", "--detailed-exitcode").exit_code == 0
+    site.assert_serving("far", generation=2)

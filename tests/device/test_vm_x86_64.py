@@ -163,7 +163,7 @@ def test_a_fat_stick_made_as_an_image_updates_the_machine_and_takes_its_receipts
     def visit(options=""):
         """Plug it in, have the device do the rest without a network, pull it out; what the tool said."""
         site.machine.plug(image, name="visit")
-        script = f"sleep 2\n({inserted})\n{AWAY}\n{tool} {options} > /run/saying\n{BACK}\n"
+        script = f"sleep 2\n({inserted})\nmountpoint -q /media/stick || exit 1\n{AWAY}\n{tool} {options} > /run/saying\n{BACK}\n"
         script += "mv /run/saying /run/said\n"
         site.on("one", "systemd-run", "--unit=visit", "--collect", "sh", "-c", script)
         wait_until(lambda: _said(site), what="the stick to be applied", timeout_s=900)

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from support.here import a_site_here
 from support.locked_here import commit, git, write_lock
+from support.pages import lines_of
 
 REPOSITORY = Path(__file__).parents[2]
-HOW_TO = REPOSITORY / "docs" / "how-to"
-BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 STUBS = ("systemctl", "pip")
 TABLE = {
     "/etc/systemd/system": "{folder}/units",
@@ -30,13 +29,6 @@ TABLE = {
 CODES = {"edgeform drift my-site": {0}, "edgeform drift here-1 --on-device": {0}}
 FOLLOWED = {"report.md": 6, "drift.md": 6, "git-and-ci.md": 2}
 """Page -> how many lines it has to run, so that a block that is no longer found is missed."""
-
-
-def lines_of(page: str) -> list[str]:
-    """The lines of all blocks; one that goes on with a backslash is one line."""
-    text = "".join(BLOCK.findall((HOW_TO / page).read_text()))
-    joined = re.sub(r"\\\n\s*", "", text)
-    return [line.split("  #")[0].strip() for line in joined.splitlines() if line.strip()]
 
 
 @pytest.fixture

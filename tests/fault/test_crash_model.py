@@ -12,7 +12,7 @@ from support.memdisk import Dir, File, MemoryDisk
 from support.stories import STORIES, activated
 from support.transact import a_device_at, a_generation
 
-from edgeform_device import decide, hotswap, recovery, settle
+from edgeform_device import debs, decide, hotswap, recovery, settle
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -144,6 +144,30 @@ def test_the_model_sees_a_swap_that_is_only_believed(monkeypatch):
 def test_the_model_sees_a_second_model_that_stays_in_memory(monkeypatch):
     monkeypatch.setattr(hotswap, "free_previous", lambda env, content: None)
     assert found_by_some_story(stories=["commit"])
+
+
+# Driver packages, which are changed in place, before anything is switched.
+
+
+def test_the_model_sees_a_cut_installation_that_nobody_takes_back(monkeypatch):
+    monkeypatch.setattr(debs.Drivers, "undo_cut", lambda self: "")
+    assert found_by_some_story(stories=["drivers first"])
+
+
+def test_the_model_sees_an_installation_that_begins_before_its_way_back_is_written(monkeypatch):
+    monkeypatch.setattr(debs.Drivers, "_write", lambda self, record: None)
+    assert found_by_some_story(stories=["drivers first"])
+
+
+def test_the_model_sees_a_way_back_that_is_forgotten_before_it_is_gone(monkeypatch):
+    whole = debs.Drivers._restore
+
+    def forgets_first(self, record, why):
+        self._disk.remove(self._path)
+        whole(self, record, why)
+
+    monkeypatch.setattr(debs.Drivers, "_restore", forgets_first)
+    assert found_by_some_story(stories=["drivers that do not verify"])
 
 
 # The decision.

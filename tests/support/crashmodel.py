@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from support.memdisk import File, MemoryDisk, states_after_cut, thawed
+from support.memdpkg import packages
 from support.transact import World
 
-from edgeform_device import decide, generations, recovery, settle
+from edgeform_device import debs, decide, generations, recovery, settle
 from edgeform_device.errors import DeviceError
 from edgeform_device.transaction import resume
 
@@ -206,6 +207,11 @@ def after_recovery(story, world, is_acked, *, is_swept):
     left = [n for n in names if n in undone or (is_swept and n.endswith(".tmp"))]
     if left:
         return f"left behind: {left[0]}"
+    if world.disk.exists(world.layout.state(debs.RECORD)):
+        return "a change of drivers is neither done nor taken back"
+    half = [name for name, status in packages(world.disk).items() if status != "installed"]
+    if half:
+        return f"package {half[0]} is half installed"
     if committed is not None:
         said = _whole(world, committed)
         if said:

@@ -3,7 +3,19 @@
 import io
 from dataclasses import replace
 
-from edgeform_wire import artifact, deployment, frames, generation, golden, pipeline, receipt
+from edgeform_wire import (
+    artifact,
+    bundle,
+    canonical,
+    deployment,
+    finding,
+    frames,
+    generation,
+    golden,
+    pipeline,
+    receipt,
+    sealed,
+)
 from edgeform_wire.digest import of_bytes
 
 MODEL = of_bytes(b"model")
@@ -184,6 +196,32 @@ def a_signed_receipt():
     return receipt.SignedReceipt(receipt=a_receipt(), signature=b"\x30\x06\x02\x01\x01\x02\x01\x01")
 
 
+def a_signed_finding():
+    found = finding.Finding(
+        site="lab", device="cam-01", seq=1, prev=receipt.GENESIS, first="2026-11-28T10:00:00Z",
+        last="2026-11-28T11:00:00Z", times=5, clock="ntp", generation=42, digest=of_bytes(b"manifest"),
+        drift=({"kind": "file", "path": "trees/x/labels.txt", "expected": "a", "actual": "b"},),
+        health=(), needs_hands="", signing="openssl",
+    )  # fmt: skip
+    return finding.SignedFinding(finding=found, signature=b"\x30\x06\x02\x01\x01\x02\x01\x01")
+
+
+def some_findings():
+    """A `drift.json`, as a device leaves it on a stick."""
+    return canonical.encode(
+        {"schema": bundle.FINDINGS_SCHEMA, "kept": [a_signed_finding().to_json()]}
+    )
+
+
+def some_sealed_secrets():
+    return sealed.Sealed(
+        site="lab",
+        device="cam-01",
+        key=of_bytes(b"key"),
+        secrets=(sealed.SealedSecret(name="camera", hmac="hmac-sha256:00", message=b"\x30\x00"),),
+    )
+
+
 def a_golden_set():
     tensor = golden.Tensor(name="y", dtype="float32", shape=(1, 10), path="golden/0001.y.bin")
     return golden.GoldenSet(
@@ -261,6 +299,14 @@ EXAMPLES = {
         lambda b: deployment.decode(b).encoded(),
     ),
     "receipts.jsonl": (lambda: a_signed_receipt().encoded_line(), _line),
+    "finding.jsonl": (
+        lambda: a_signed_finding().encoded_line(),
+        lambda b: finding.decode_line(b).encoded_line(),
+    ),
+    "sealed.json": (
+        lambda: some_sealed_secrets().encoded(),
+        lambda b: sealed.decode(b).encoded(),
+    ),
     "golden.json": (lambda: a_golden_set().encoded(), lambda b: golden.decode(b).encoded()),
     "pipeline.json": (lambda: a_pipeline_file().encoded(), lambda b: pipeline.decode(b).encoded()),
     "frame.bin": (a_frame, _frame_again),

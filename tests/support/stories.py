@@ -1,5 +1,6 @@
 """What a crash may interrupt: the ways a transaction can go, each with its old and its new generation."""
 
+from support import memdpkg
 from support.crashmodel import Story
 from support.transact import World, a_device_at, a_generation, digest, next_deployment, order
 
@@ -59,6 +60,14 @@ def rebooted_into(world):
     activated(world, reboot_required=True, boots=2, deadline_s=2.0)
 
 
+def drivers_first(world):
+    activated(world, drivers=memdpkg.driver_set())
+
+
+def drivers_that_do_not_verify(world):
+    activated(world, drivers=memdpkg.driver_set(memdpkg.FAILS))
+
+
 def two_generations(make_disk):
     world = installed(make_disk)
     content = a_generation(model=2)
@@ -83,5 +92,7 @@ STORIES = {
     "first install": Story(empty, activated, None, 1, has_link=False),
     "first install turned back": Story(empty, turned_back, None, 1, has_link=False),
     "needs a reboot": Story(installed, rebooted_into, 1, 2),
+    "drivers first": Story(installed, drivers_first, 1, 2),
+    "drivers that do not verify": Story(installed, drivers_that_do_not_verify, 1, 2),
     "back to a kept generation": Story(two_generations, went_back, 2, 1),
 }

@@ -6,6 +6,7 @@ Disk, clock, locks, services, checks and launcher live in memory; what they do i
 from dataclasses import dataclass, field, replace
 
 from support.memdisk import MemoryDisk
+from support.memdpkg import DRIVER, drivers_on
 
 from edgeform_device import generations
 from edgeform_device.errors import DeviceError
@@ -307,10 +308,12 @@ class FakePreparation:
         return {}
 
     def install_drivers(self, approved, transaction):
-        raise AssertionError("no deployment here brings drivers")
+        with drivers_on(self.world) as drivers:
+            drivers.install(DRIVER, approved.deployment.policy.drivers, transaction)
 
     def undo_drivers(self):
-        return ""
+        with drivers_on(self.world) as drivers:
+            return drivers.undo_cut()
 
     def verify(self, generation):
         pass

@@ -304,12 +304,24 @@ def test_a_kernel_parameter_alone_needs_no_reboot():
 
 
 def test_undo_of_drivers_is_what_the_class_promises():
-    drivers = DriverTuple(
-        packages=(Package(name="x", source=PackageSource.ARTIFACT),), undo=Undo.NONE
-    )
+    drivers = DriverTuple(packages=(Package(name="x"),), undo=Undo.NONE)
     plan = planned(a_site(a_device(hardware=a_class(drivers=drivers))), a_virgin())
     (change,) = of_type(plan, c.InstallPackage)
-    assert (change.undo, change.source) == (Undoing.NONE, "artifact")
+    assert (change.undo, change.source) == (Undoing.NONE, "apt")
+
+
+def test_a_package_of_an_artifact_that_no_class_names_blocks_unless_it_is_installed_already():
+    wanted = Package(name="x", source=PackageSource.ARTIFACT)
+    hardware = a_class(drivers=DriverTuple(packages=(wanted, Package(name="dkms"))))
+    site = a_site(a_device(hardware=hardware))
+    plan = planned(site, a_virgin())
+    assert isinstance(plan, Blocked)
+    (problem,) = plan.problems
+    assert problem.code == "EF2109"
+    assert problem.detail.startswith("x: ")
+    assert "store add-driver" in problem.hint
+    there = replace(a_virgin().facts, packages=(("x", "1.0"),))
+    assert not isinstance(planned(site, a_virgin(facts=there)), Blocked)
 
 
 @pytest.mark.parametrize("reason", list(Unreachability))

@@ -113,7 +113,9 @@ def test_the_devices_that_are_not_what_the_site_says_are_blocked_for_that(plan):
     codes = {d.device: {p.code for p in d.problems} for d in plan.devices if isinstance(d, Blocked)}
     assert codes == {
         "ber-gate-03": {"EF2104"},
+        "ber-npu-01": {"EF2109"},
         "por-arm-01": {"EF2111"},
+        "por-hailo-01": {"EF2109"},
         "por-parts-01": {"EF2112"},
     }
 

@@ -9,11 +9,23 @@ from support.documents import (
     a_golden_set,
     a_pipeline_file,
     a_receipt,
+    a_signed_finding,
     a_signed_receipt,
     an_artifact,
+    some_sealed_secrets,
 )
 
-from edgeform_wire import artifact, canonical, deployment, generation, golden, pipeline, receipt
+from edgeform_wire import (
+    artifact,
+    canonical,
+    deployment,
+    finding,
+    generation,
+    golden,
+    pipeline,
+    receipt,
+    sealed,
+)
 from edgeform_wire.digest import of_bytes
 from edgeform_wire.errors import WireError
 from edgeform_wire.fields import Fields
@@ -24,6 +36,7 @@ DOCUMENTS = (
     (deployment.decode, a_deployment()),
     (golden.decode, a_golden_set()),
     (pipeline.decode, a_pipeline_file()),
+    (sealed.decode, some_sealed_secrets()),
 )
 
 
@@ -39,6 +52,7 @@ class EveryDocument(unittest.TestCase):
             with self.subTest(decode.__module__):
                 assert decode(value.encoded()) == value
         assert receipt.decode_line(a_signed_receipt().encoded_line()) == a_signed_receipt()
+        assert finding.decode_line(a_signed_finding().encoded_line()) == a_signed_finding()
 
     def test_an_unknown_field_is_refused_and_not_lost(self):
         for decode, value in DOCUMENTS:
@@ -189,6 +203,22 @@ class Deployments(unittest.TestCase):
 
     def test_the_target_path_is_per_site_and_device(self):
         assert a_deployment().target_path == "sites/lab/cam-01.json"
+
+
+class Asks(unittest.TestCase):
+    def test_what_a_device_shall_look_for_reads_back_and_is_left_out_where_there_is_nothing(self):
+        asks = (("files", ("/etc/udev/rules.d/60-camera.rules",)), ("groups", ("render", "video")))
+        asking = a_deployment(policy=replace(a_deployment().policy, asks=asks))
+        assert deployment.decode(asking.encoded()).policy.asks == asks
+        assert "asks" not in json.loads(a_deployment().encoded())["policy"]
+
+    def test_an_unknown_kind_and_names_that_no_probe_takes_are_refused(self):
+        for asks in ({"weather": ["fine"]}, {"groups": []}, {"groups": ["a\0b"]}, {"groups": [1]}):
+            with self.subTest(asks):
+                document = edited(
+                    a_deployment().encoded(), lambda v, a=asks: v["policy"].update(asks=a)
+                )
+                self.assertRaises(WireError, deployment.decode, document)
 
 
 class Receipts(unittest.TestCase):
