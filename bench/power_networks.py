@@ -238,7 +238,7 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     "scratch": scratch,
     "logbook": logbook,
 }
-PRECISIONS_OF = {name: PRECISIONS for name in NETWORKS} | {
+PRECISIONS_OF = dict.fromkeys(NETWORKS, PRECISIONS) | {
     # Static INT8 of this network fails its own goldens (4 dB): a build refuses it, so it is no good model.
     "logbook": tuple(p for p in PRECISIONS if p != "int8 static"),
 }
