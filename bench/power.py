@@ -28,7 +28,7 @@ import onnx
 import onnxruntime
 from power_faults import FAULTS, NoPlace
 from power_judge import contention, serving
-from power_networks import BAD_POINTS, Network, networks, variant
+from power_networks import BAD_POINTS, NETWORKS, PRECISIONS_OF, Network, variant
 from power_report import markdown, summary
 
 from edgeform_device.goldens import LOOSE, TIGHT
@@ -89,7 +89,7 @@ class Work:
 
 
 def measured(work: Work) -> tuple[list[Wrong], list[Good]]:
-    network = next(n for n in networks() if n.name == work.network)
+    network = NETWORKS[work.network]()
     folder = Path(tempfile.mkdtemp(prefix="edgeform-power-"))
     try:
         right = variant(network, work.precision, folder / "right")
@@ -97,7 +97,7 @@ def measured(work: Work) -> tuple[list[Wrong], list[Good]]:
         with serving(right, network.stages, prefix, 1) as served:
             files = wrong_files(network, work, right, folder / "file")
             wrong = [judged(served, *made) for made in files]
-        good = list(good_runs(network, work, right, folder))
+        good = list(good_runs(network, work, right, folder)) if work.good else []
         return wrong, good
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -196,7 +196,10 @@ def main() -> int:
     arguments.add_argument("--out", type=Path, help="result as JSON; a table goes beside it")
     chosen = arguments.parse_args()
     subjects = [
-        (n.name, p) for n in networks() for p in n.precisions if chosen.only in (None, n.name)
+        (name, precision)
+        for name in NETWORKS
+        for precision in PRECISIONS_OF[name]
+        if chosen.only in (None, name)
     ]
     share = len(subjects)
     work = [
