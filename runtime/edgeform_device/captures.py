@@ -10,6 +10,7 @@ import stat
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Tuple
 
+from edgeform_device import generations
 from edgeform_device.cli import number, options
 from edgeform_device.control import Control, RuntimeRefused, RuntimeSilent
 from edgeform_device.errors import DeviceError, Refused, Usage
@@ -19,6 +20,7 @@ from edgeform_wire.capture import FILE_NAME, FOLDER, MAGIC
 
 PIECE_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 1000
+RESULTS_ONLY = "results_only"
 MAKE_S = 60.0
 FAILURE_S = 3.0
 """A rollback must not wait for what may be what hangs."""
@@ -80,6 +82,7 @@ def _read(session: Session, arguments: List[str]) -> Dict[str, Any]:
     chosen = options(arguments, {"pipeline": "", "file": "", "offset": "0"})
     name, file = check_name(chosen["pipeline"]), _checked(chosen["file"])
     offset = number(chosen["offset"], "offset")
+    _check_egress(session, name)
     with _folder(session.layout, name) as folder:
         try:
             descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -98,6 +101,24 @@ def _read(session: Session, arguments: List[str]) -> Dict[str, Any]:
         "offset": offset,
         "content": base64.b64encode(content).decode("ascii"),
     }
+
+
+def _check_egress(session: Session, name: str) -> None:
+    """Let inputs leave only where the generation that runs allows it.
+
+    Raises:
+        Refused: its site says `egress: results_only`.
+    """
+    current = generations.current(session.disk, session.layout)
+    if current is None:
+        return
+    uses = generations.read(session.disk, session.layout, current).pipelines
+    if any(use.name == name and use.stages.get("egress") == RESULTS_ONLY for use in uses):
+        raise Refused(
+            f"Pipeline {name} gives results only, so its captures stay on the device.",
+            detail="A capture holds inputs, and the site says `egress: results_only`.",
+            hint="Look at it on the device, or write `egress: open` on the Site, publish and apply.",
+        )
 
 
 def _drop(session: Session, arguments: List[str]) -> Dict[str, Any]:

@@ -1,14 +1,17 @@
 """Who sees every answered frame and changes nothing: it watches for drift and keeps what the spec allows."""
 
-from typing import Any, Dict, Optional
+from functools import partial
+from typing import Any, Dict, Mapping, Optional
 
 from edgeform_runtime.drift import DriftWatch
+from edgeform_runtime.errors import RequestError
 from edgeform_runtime.frames import Frame
 from edgeform_runtime.metrics import Metrics
 from edgeform_runtime.model import Answer, LoadedModel
 from edgeform_runtime.pipeline import Stages
 from edgeform_runtime.recording.recorder import Recorder, Taken
 from edgeform_runtime.stages.contract import Place, Seen
+from edgeform_runtime.stages.report.asks import CAPTURE
 
 
 class Witness:
@@ -65,4 +68,13 @@ def witness_of(stages: Stages, place: Place, metrics: Metrics) -> Witness:
     recorder = None
     if stages.recording is not None:
         recorder = Recorder(stages.recording, place, metrics, stages.vocabulary)
+        place.desk.register(CAPTURE, partial(_asked_for, recorder))
     return Witness(DriftWatch(metrics), recorder)
+
+
+def _asked_for(recorder: Recorder) -> Mapping[str, Any]:
+    """A capture file that somebody at the broker asked for; it stays on the device."""
+    try:
+        return dict(vars(recorder.dump("request", "asked for through a broker")))
+    except RequestError as exc:
+        raise OSError(exc.summary) from exc

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from types import SimpleNamespace
 
 import pytest
 from support.captures import read, written
@@ -9,9 +10,9 @@ from support.captures import read, written
 from edgeform_device import captures
 from edgeform_device.durable import Disk
 from edgeform_device.errors import DeviceError, Refused, Usage
-from edgeform_device.figures import machine
 from edgeform_device.layout import layout_for
 from edgeform_device.session import Session
+from edgeform_device.watched import machine
 from edgeform_wire.errors import WireError
 
 NAME = "20261128T101500Z-812-0001-request.efcap"
@@ -47,6 +48,20 @@ def test_a_capture_comes_in_pieces_that_are_the_file(device, monkeypatch):
     assert got == content
     assert read(got)
     assert len(said) == 1  # that somebody took it stands in the log once
+
+
+def test_under_results_only_a_capture_stays_where_it_is(device, monkeypatch):
+    session, folder, _ = device
+    (folder / NAME).write_bytes(written())
+    use = SimpleNamespace(name="gate", stages={"egress": "results_only"})
+    monkeypatch.setattr(captures.generations, "current", lambda disk, layout: 3)
+    monkeypatch.setattr(
+        captures.generations, "read", lambda disk, layout, n: SimpleNamespace(pipelines=(use,))
+    )
+    with pytest.raises(Refused, match="results only"):
+        captures.capture(session, where())
+    use.stages["egress"] = "open"
+    assert captures.capture(session, where())["size_bytes"]
 
 
 def test_only_captures_are_listed(device):
