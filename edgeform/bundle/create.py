@@ -192,6 +192,7 @@ class _Writing:
                     stream.close()
         if writing is not None:
             partial.replace(target)
+            _sync(target)  # on FAT, a renamed file is empty on the medium until it is synced again
         if name:
             self._written += size if writing is not None else 0
             self._kept += 0 if writing is not None else size
@@ -268,8 +269,12 @@ def _check_names(names: Iterable[str]) -> None:
 
 def _sync_folders(top: Path) -> None:
     for folder in (top.parent, top, *(p for p in top.rglob("*") if p.is_dir())):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -108,7 +108,9 @@ class Folder:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.rename(last + _TMP, last, src_dir_fd=at, dst_dir_fd=at)
+                os.rename(last + _TMP, last, src_dir_fd=at, dst_dir_fd=at)
+                # FAT gives the new name its size and its first cluster only when the file is synced again.
+                os.fsync(stream.fileno())
             os.fsync(at)
         finally:
             os.close(at)

@@ -378,13 +378,15 @@ def test_what_a_medium_leaves_in_return_never_goes_through_a_link(tmp_path, stic
 def test_what_is_said_to_be_written_stays_when_the_stick_is_pulled_without_umount(
     tmp_path, monkeypatch
 ):
-    """On FAT, a new folder's entry reaches the medium only by a sync of the folder that it is in."""
+    """On FAT, entries of new folders and renamed files reach the medium by a sync of what they name and stand in."""
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
     Folder(str(tmp_path)).write("return/device-cam-1.jsonl", b"x")
     folder = tmp_path / "edgeform" / "return"
     assert {str(p) for p in (tmp_path, tmp_path / "edgeform", folder)} <= set(synced)
     assert synced.index(str(tmp_path / "edgeform")) < synced.index(str(folder))
+    # Under its own name, too: until then a FAT entry that was renamed says that the file is empty.
+    assert str(folder / "device-cam-1.jsonl") in synced
 
 
 def test_an_empty_stick_gets_a_folder_of_ours_and_a_store_does_not(tmp_path):
