@@ -110,7 +110,7 @@ def evaluator_of(engine: str) -> Builder:
     if stands_in in HOST_BOUND:
         raise BuilderUnavailable(
             f"{engine} runs on its own hardware only, so nothing here can judge the variant.",
-            hint="Name a prebuilt `file`, and let a device judge it:\n    edgeform certify MODEL --on DEVICE",
+            hint="Name a prebuilt `file` with goldens; the device judges it when it is applied.",
         )
     try:
         lock = lock_of(

@@ -76,8 +76,8 @@ def _check(workspace: Workspace, update: tuple[str, ...]) -> int:
     for sentence in done.waiting:
         click.echo(f"{sentence}; it stays until --update")
     if done.outdated:
-        again = "".join(f" --update {name}" for name in update)
-        raise Stale("edgeform.lock is out of date.", hint=f"Renew it:\n    edgeform lock{again}")
+        again = " ".join(("edgeform", "lock", *(f"--update {name}" for name in update)))
+        raise Stale("edgeform.lock is out of date.", hint=f"Renew it:\n    {again}")
     return 0
 
 

@@ -53,7 +53,7 @@ def _zipped(stream: BinaryIO) -> Inspected:
         return _refused("keras", "a Keras archive", why)
     if any(name.endswith(".npy") for name in names):
         return _refused("npz", "an archive of arrays", "arrays of objects in it are pickles")
-    return _refused("zip", "an archive", "edgeform takes files one by one, and unpacks nothing")
+    return _refused("zip", "an archive", "files are taken one by one, and nothing is unpacked")
 
 
 def _pickled(head: bytes, stream: BinaryIO) -> Inspected | None:
