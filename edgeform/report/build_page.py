@@ -76,7 +76,7 @@ def _compared(documents: Sequence[Document]) -> str:
         name = str(document["variant"]).partition("/")[2]
         found[model].append(_point(name, taken, "good"))
     return "".join(
-        '<div class="wide" style="display:flex;flex-wrap:wrap">'
+        '<div class="wide plots">'
         + _scatter(f"{model}: accuracy against bytes", points, "size_bytes", "kB", 1 / 1000)
         + _scatter(f"{model}: accuracy against latency", points, "p50_ms", "ms, p50 here", 1.0)
         + "</div>\n"
@@ -90,7 +90,7 @@ def _variant(document: Document) -> Iterator[str]:
         yield f'<p class="soft">because {text(reason)}</p>\n'
     if document["error"]:
         lines = "".join(f"<p>{text(line)}</p>" for line in str(document["error"]).splitlines())
-        yield f'<div class="bad" style="padding:6px 10px;border-radius:6px">{lines}</div>\n'
+        yield f'<div class="bad alarm">{lines}</div>\n'
     report = document["report"]
     if not report:
         return
@@ -98,7 +98,7 @@ def _variant(document: Document) -> Iterator[str]:
         yield f"<p>{badge('calibrated with synthetic data', 'bad')}</p>\n"
     yield _verdicts(report)
     points = list(_points(report))
-    yield '<div class="wide" style="display:flex;flex-wrap:wrap">'
+    yield '<div class="wide plots">'
     yield _scatter("Accuracy against bytes", points, "size_bytes", "kB", 1 / 1000)
     yield _scatter("Accuracy against latency", points, "p50_ms", "ms, p50 here", 1.0)
     shown = _taken(report) or next((r for r in reversed(report["rungs"]) if r["figures"]), None)
@@ -179,9 +179,9 @@ def _scatter(
         name = f"{point['name']}: {y:.4f}, {x:.4g} {unit}"
         legend.append(f"<b>{number}</b> {text(point['name'])}")
         marks.append(
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="8" style="fill:var(--{point["tone"]})"><title>'
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="8" class="f-{point["tone"]}"><title>'
             f'{text(name)}</title></circle><text x="{px:.1f}" y="{py + 4:.1f}" text-anchor="middle"'
-            f' style="fill:var(--card);font-weight:600">{number}</text>'
+            f' class="f-card">{number}</text>'
         )
     ticks = "".join(_tick_y(low + (high - low) * n / 4, low, high) for n in range(5))
     ticks += "".join(_tick_x(right * n / 4, right) for n in range(5))
@@ -203,7 +203,7 @@ def _histogram(rung: Document) -> str:
         if count:
             bars.append(
                 f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{height:.1f}"'
-                f' style="fill:var(--link)"><title>{count} up to {edge:g}</title></rect>'
+                f' class="f-link"><title>{count} up to {edge:g}</title></rect>'
                 f'<text x="{x + width / 2:.1f}" y="{y - 3:.1f}" text-anchor="middle">{count}</text>'
             )
         if number % 4 == 2:
@@ -232,7 +232,7 @@ def _classes(rung: Document) -> str:
         label = str(one["label"])
         bars.append(
             f'<rect x="{x + 2:.1f}" y="{y:.1f}" width="{width - 4:.1f}" height="{height:.1f}"'
-            f' style="fill:var(--good)"><title>{text(label)}: {one["agreement"]:.4f}</title></rect>'
+            f' class="f-good"><title>{text(label)}: {one["agreement"]:.4f}</title></rect>'
             f'<text class="soft" x="{x + width / 2:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
             f"{text(label[:5])}</text>"
         )
@@ -260,11 +260,11 @@ def _svg(title: str, said: str, inner: str, unit: str, legend: str = "") -> str:
     """A picture with a title, a frame and words for those who do not see it; the legend is HTML."""
     axis = f'<path class="edge" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - 8}"/>'
     return (
-        f'<figure style="margin:10px"><figcaption><b>{text(title)}</b></figcaption>'
+        f"<figure><figcaption><b>{text(title)}</b></figcaption>"
         f'<svg role="img" aria-label="{text(title)}: {text(said)}" width="{WIDTH}" height="{HEIGHT}"'
         f' viewBox="0 0 {WIDTH} {HEIGHT}">{axis}{inner}<text class="soft" x="{(WIDTH + LEFT) / 2:.0f}"'
         f' y="{HEIGHT - 4}" text-anchor="middle">{text(unit)}</text></svg>'
-        f'<p class="soft" style="max-width:{WIDTH}px">{legend}</p></figure>\n'
+        f'<p class="soft">{legend}</p></figure>\n'
     )
 
 

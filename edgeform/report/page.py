@@ -46,6 +46,11 @@ summary{padding:8px 12px;cursor:pointer;overflow-wrap:anywhere}
 svg[role]{margin:10px}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}svg .box{fill:var(--card);stroke:var(--soft)}
 svg .edge{stroke:var(--soft);fill:none}svg .soft{fill:var(--soft)}
+svg .f-good{fill:var(--good)}svg .f-warn{fill:var(--warn)}svg .f-bad{fill:var(--bad)}
+svg .f-idle{fill:var(--idle)}
+svg .f-link{fill:var(--link)}svg .f-card{fill:var(--card);font-weight:600}
+.plots{display:flex;flex-wrap:wrap}.plots figure{margin:10px}.plots figure p{max-width:380px}
+.alarm{padding:6px 10px;border-radius:6px}
 .notice{background:var(--warnbg);color:var(--warn);border-radius:8px;padding:8px 14px;margin:10px 0;
 white-space:pre-wrap}
 [hidden]{display:none}form{margin:20px 0}label{display:block;font-weight:600}

@@ -288,9 +288,9 @@ class Workers:
                 self._admitted_s = now
                 return ""
             if not self.waits_when_full:
-                break
+                return "thermal_pause" if self.governor.is_paused else "thermal_slow"
             self._stopped.wait(min(POLL_S, left_s) if left_s > 0 else POLL_S)
-        return "thermal_pause" if self.governor.is_paused else "thermal_slow"
+        return ""  # it is drained: what is in flight is finished, however hot it is
 
     def _govern(self) -> None:
         while not self._stopped.is_set():

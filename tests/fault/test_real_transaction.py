@@ -50,4 +50,4 @@ def test_whoever_looks_for_drift_during_a_transaction_finds_none(real, outcome, 
     assert ended["outcome"] == outcome, ended
     assert "undecided" in phases, "the looks were meant to meet the switched and undecided device"
     assert seen == []
-    assert all(not entry["drift"] for entry in real.ask("drift", "--kept").said["kept"])
+    assert all(not entry["finding"]["drift"] for entry in real.ask("drift", "--kept").said["kept"])

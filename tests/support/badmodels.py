@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeform.build import goldens as build_goldens
+from edgeform.build.shadow import shadow
 from edgeform_wire import golden
 
 Breaker = Callable[[onnx.ModelProto], None]
@@ -171,7 +172,8 @@ def with_own_goldens(directory: Path, stages: dict[str, object]) -> Path:
     tree = work / "trees" / "model"
     shutil.copytree(directory, tree)
     cases = golden.decode((directory / golden.INDEX_PATH).read_bytes()).cases
-    with build_goldens._serving(request, work) as subject:
+    runtime = request.runtime
+    with shadow(work, engine=request.engine, stages=stages, runtime=runtime) as subject:
         written = tuple(build_goldens._recorded(request, cases, subject, tree))
     found = golden.GoldenSet(
         precision="f32", engine="onnxruntime", engine_version="test", cases=written

@@ -116,7 +116,8 @@ def test_the_page_shows_every_plot_without_script_or_network(told, tmp_path):
     source = page.read_text()
     assert "<script" not in source
     assert "default-src 'none'" in source
-    seen = laid_out(page, width=1200)
+    seen, said = laid_out(page, tmp_path / "profile")
+    assert said == []
     for title in ("Accuracy against bytes", "Accuracy against latency", "Error histogram"):
         assert seen.count(f"<b>{title}</b>") == 2
     assert "Agreement by class" in seen

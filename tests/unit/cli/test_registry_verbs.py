@@ -12,7 +12,7 @@ from support.registry_kinds import FILES, VERSIONS, publish
 from support.spec import an_object, some_devices
 
 from edgeform.build.tree import files_of
-from edgeform.cli.building import _Sink
+from edgeform.cli.building import StoreSink
 from edgeform.cli.main import run
 from edgeform.lock.lockfile import read
 from edgeform.trust import oms
@@ -154,7 +154,7 @@ def prepared(site, monkeypatch):
                 variant=request.variant.name,
                 epoch=0,
                 requires=Requires(),
-                files=files_of(request.folder, _Sink(self.artifacts.objects)),
+                files=files_of(request.folder, StoreSink(self.artifacts.objects)),
                 metadata={"engine": "onnxruntime", "measures": {}},
             )
         )
