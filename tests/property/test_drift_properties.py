@@ -31,7 +31,10 @@ def index_of(held, seen):
 @given(COUNTS)
 def test_a_histogram_has_not_moved_from_itself(counts):
     assert reference.psi(counts, counts) == 0.0
-    assert reference.psi(counts, [10 * c for c in counts]) == pytest.approx(0.0, abs=0.1)
+    more = [10 * c for c in counts]
+    # An empty bin weighs something, so few inputs seem to move a little: never more than chance explains.
+    far = reference.chance_level(len(counts), sum(counts), sum(more))
+    assert reference.psi(counts, more) <= max(0.1, far)
 
 
 @settings(max_examples=examples(200), deadline=None)

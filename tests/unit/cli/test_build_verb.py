@@ -158,7 +158,7 @@ def test_the_requirements_of_a_builder_can_be_printed():
     assert "--hash=sha256:" in done.stdout
     wrong = run_edgeform("build", "--print-lock", "onyx")
     assert wrong.returncode == 13
-    assert "There are: onnx" in wrong.stderr
+    assert "There are: litert, onnx, openvino" in wrong.stderr
 
 
 def test_names_that_the_site_does_not_have_are_answered_with_the_nearest(told):
