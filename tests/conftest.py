@@ -4,6 +4,11 @@ import difflib
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A slow example on a busy machine is no failure; whole tests have a limit of their own.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden"
