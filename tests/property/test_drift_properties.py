@@ -13,6 +13,8 @@ from support.soak import examples
 from edgeform_wire import reference
 from edgeform_wire.errors import WireError
 
+SEEDS = range(1, 21)
+"""Drawn samples are judged by seeds that stay: whoever searches for an unlucky one will find it."""
 COUNTS = st.lists(st.integers(0, 10_000), min_size=2, max_size=20).filter(any)
 
 
@@ -48,8 +50,8 @@ def test_it_is_never_negative_and_the_same_both_ways(data, bins):
     assert found == pytest.approx(reference.psi(now, then))
 
 
-@settings(max_examples=examples(20), deadline=None)
-@given(st.integers(0, 2**32), st.integers(200, 1000))
+@pytest.mark.parametrize("count", [200, 1000])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_inputs_of_the_same_kind_stay_below_what_chance_explains(seed, count):
     chance = random.Random(seed)
     held = reference.reference_of(values(chance, count), DIGEST)
@@ -57,8 +59,7 @@ def test_inputs_of_the_same_kind_stay_below_what_chance_explains(seed, count):
     assert index_of(held, values(chance, 500)) < level * 1.5
 
 
-@settings(max_examples=examples(20), deadline=None)
-@given(st.integers(0, 2**32))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_larger_shift_has_a_larger_index(seed):
     chance = random.Random(seed)
     held = reference.reference_of(values(chance, 1000), DIGEST)
