@@ -10,7 +10,7 @@ BENCH := .venv-bench
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all machines soak bench-fleet bench-inference bench-recipes bench-spec dev peers wheel system lint lock clean
+.PHONY: help demo test test-all machines soak bench-fleet bench-inference bench-recipes bench-power bench-spec dev peers wheel system lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,9 @@ bench-spec: wheel ## load, validate, resolve and plan 1,000 to 100,000 devices
 
 bench-recipes: wheel ## each recipe on the lab's network: accuracy, agreement, SQNR, size, latency
 	@$(BIN)/python bench/recipes.py
+
+bench-power: wheel ## how many wrong models the checks catch, and how often they turn a right one down: hours
+	@$(BIN)/python bench/power.py --jobs 2 --out bench/results/power.json
 
 bench-inference: wheel $(BENCH)/mlserver/.locked $(BENCH)/kserve/.locked ## the runtime beside a bare loop, MLServer and KServe
 	@$(BIN)/python bench/inference.py
