@@ -43,7 +43,6 @@ def markdown(result: Mapping[str, Any]) -> str:
     runs = sum(g["runs"] for g in result["good"])
     alarms = sum(len(g["alarms"]) for g in result["good"])
     low, _ = bounds(caught, len(bad))
-    _, high = bounds(alarms, runs)
     lines = [
         "# Power of the checks",
         "",
@@ -57,10 +56,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"- **{caught} of {len(bad)} bad models caught**, {caught / max(1, len(bad)):.2%}"
             f" (95 % interval from {low:.2%}); goal {CAUGHT_GOAL:.0%}."
         ),
-        (
-            f"- **{alarms} false alarms in {runs} good runs**, {alarms / max(1, runs):.3%}"
-            f" (95 % interval to {high:.3%}); goal {ALARM_GOAL:.1%}."
-        ),
+        _false_alarms(alarms, runs),
         (
             f"- {len(harmless)} faults lost less than 2 points and do not count;"
             f" {sum(bool(w['turned_down']) for w in harmless)} of them were turned down all the same."
@@ -75,11 +71,10 @@ def markdown(result: Mapping[str, Any]) -> str:
             bad,
             lambda w: "its publisher's own" if w["own_goldens"] else "the good file's",
         ),
-        "",
-        "| good runs | runs | inconclusive | alarms |",
-        "|---|---|---|---|",
-        *_good(result["good"]),
     ]
+    if runs:
+        header = ["", "| good runs | runs | inconclusive | alarms |", "|---|---|---|---|"]
+        lines += [*header, *_good(result["good"])]
     missed = [w for w in bad if not w["turned_down"]]
     if missed:
         lines += ["", "Missed:", ""]
@@ -90,6 +85,16 @@ def markdown(result: Mapping[str, Any]) -> str:
             for w in missed
         ]
     return "\n".join(lines) + "\n"
+
+
+def _false_alarms(alarms: int, runs: int) -> str:
+    if not runs:
+        return "- False alarms were not measured in this run: it made no good runs."
+    _, high = bounds(alarms, runs)
+    return (
+        f"- **{alarms} false alarms in {runs} good runs**, {alarms / runs:.3%}"
+        f" (95 % interval to {high:.3%}); goal {ALARM_GOAL:.1%}."
+    )
 
 
 def _table(
