@@ -299,7 +299,7 @@ def closures(work: Path, *, build: bool) -> list[dict[str, Any]]:
     if not build:
         return []
     from edgeform.build.closure import ClosureRequest, build_closure  # noqa: PLC0415 - heavy
-    from edgeform.build.failure import BuildFailed, ClosureUnavailable  # noqa: PLC0415
+    from edgeform.build.failure import BuildFailed, ClosureUnavailable  # noqa: PLC0415 - likewise
 
     found = []
     for engine in ("onnxruntime", "openvino", "litert", "tflite"):

@@ -14,7 +14,8 @@ from edgeform.build.closure import (
 )
 from edgeform.build.failure import ClosureUnavailable
 from edgeform.build.model import model_artifact
-from edgeform.lock.resolve import ModelRequest, RuntimeRequest
+from edgeform.lock.closures import RuntimeRequest
+from edgeform.lock.resolve import ModelRequest
 from edgeform.store.artifacts import Artifacts
 from edgeform.store.objects import Objects
 from edgeform_wire import digest as digests

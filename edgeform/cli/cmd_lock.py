@@ -15,8 +15,9 @@ from edgeform.cli.workspace import Workspace, find_workspace
 from edgeform.errors import Corrupt, Stale
 from edgeform.events import Note
 from edgeform.lock.checking import checked
+from edgeform.lock.closures import beside
 from edgeform.lock.lockfile import read, write
-from edgeform.lock.resolve import Renewed, beside, renewed
+from edgeform.lock.resolve import Renewed, renewed
 from edgeform.store.artifacts import Artifacts
 from edgeform_wire.artifact import Artifact
 

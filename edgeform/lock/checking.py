@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from edgeform.domain.artifacts import Lock, LockedSource, Model, VersionRule
 from edgeform.domain.site import Site
+from edgeform.lock.closures import beside, runtimes_of, serves
 from edgeform.lock.resolve import (
-    beside,
     check_unchanged,
     is_same_rule,
     locked_variants,
-    runtimes_of,
-    serves,
     updates,
 )
 from edgeform.registry.base import Registry

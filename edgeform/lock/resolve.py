@@ -19,11 +19,11 @@ from edgeform.domain.artifacts import (
     VersionRule,
 )
 from edgeform.domain.build_request import request_of
-from edgeform.domain.hardware import HALVES, HOST_VERSION
+from edgeform.domain.hardware import HALVES
 from edgeform.domain.names import Digest
-from edgeform.domain.site import Device, Site
-from edgeform.domain.stages.extras import extras_of
+from edgeform.domain.site import Site
 from edgeform.errors import Corrupt, UsageError
+from edgeform.lock.closures import RuntimeRequest, runtimes_of, serves
 from edgeform.lock.lockfile import lock_of
 from edgeform.registry.base import Registry, ResolvedVersion, fetch
 from edgeform.spec.shape import nearest
@@ -46,19 +46,6 @@ class ModelRequest:
     entry: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class RuntimeRequest:
-    """A runtime closure: one engine for one kind of system."""
-
-    engine: str
-    engine_version: str | None
-    arch: str
-    glibc: str | None
-    python: str | None
-    extras: tuple[str, ...] = ()
-    """Stage extras, sorted: see `domain.stages.extras`."""
-
-
 class Builder(Protocol):
     """Makes artifacts and puts their bytes into the store; same request, same artifact."""
 
@@ -79,27 +66,6 @@ class Renewed:
     """Closures that nobody could make: devices of these classes cannot be planned."""
     unbuilt: tuple[tuple[str, str], ...] = ()
     """(model, variant) of what `edgeform build` has to make first."""
-
-
-def beside(extras: tuple[str, ...]) -> str:
-    """The stage extras of a closure, as words behind its name."""
-    return f" with {', '.join(extras)}" if extras else ""
-
-
-def runtimes_of(devices: Iterable[Device]) -> tuple[RuntimeRequest, ...]:
-    """The closures that devices need, each once, in order."""
-    found = {
-        RuntimeRequest(
-            engine=device.hardware.runtime.engine,
-            engine_version=device.hardware.runtime.version,
-            arch=device.hardware.arch,
-            glibc=device.hardware.glibc,
-            python=device.hardware.python,
-            extras=extras_of(device.pipelines),
-        )
-        for device in devices
-    }
-    return tuple(sorted(found, key=lambda r: tuple(str(part) for part in _parts(r))))
 
 
 def renewed(
@@ -339,22 +305,6 @@ def _runtimes(
     return tuple(found), tuple(missing)
 
 
-def serves(artifact: LockedArtifact, request: RuntimeRequest) -> bool:
-    """Whether a locked artifact is a closure for the request."""
-    return (
-        artifact.kind == "runtime"
-        and artifact.engine == request.engine
-        and artifact.extras == request.extras
-        and (
-            request.engine_version is None
-            or artifact.engine_version in (request.engine_version, HOST_VERSION)
-        )
-        and artifact.required("arch") in (None, request.arch)
-        and artifact.required("python") in (None, request.python)
-        and _numbers(artifact.required("glibc")) <= _numbers(request.glibc or "999")
-    )
-
-
 def _drivers(
     site: Site, old: Lock | None, driver: Callable[[str], Artifact]
 ) -> tuple[LockedArtifact, ...]:
@@ -364,10 +314,6 @@ def _drivers(
         {d.hardware.drivers.artifact for d in site.devices if d.hardware.drivers.artifact}
     )
     return tuple(known.get(Digest(w)) or locked(driver(w), "") for w in wanted)
-
-
-def _numbers(version: str | None) -> tuple[int, ...]:
-    return tuple(int(part) for part in (version or "").split(".") if part.isdigit())
 
 
 def locked(artifact: Artifact, engine: str) -> LockedArtifact:
@@ -395,17 +341,6 @@ def locked(artifact: Artifact, engine: str) -> LockedArtifact:
 
 def _unique(artifacts: Iterable[LockedArtifact]) -> tuple[LockedArtifact, ...]:
     return tuple({a.digest: a for a in artifacts}.values())
-
-
-def _parts(request: RuntimeRequest) -> tuple[str | None, ...]:
-    return (
-        request.engine,
-        request.engine_version,
-        request.arch,
-        request.glibc,
-        request.python,
-        *request.extras,
-    )
 
 
 def _changes(old: Lock | None, new: Lock) -> Iterator[str]:

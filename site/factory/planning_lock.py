@@ -16,8 +16,9 @@ from pathlib import Path
 from edgeform.build.model import model_artifact
 from edgeform.build.tree import files_of
 from edgeform.domain.artifacts import Lock
+from edgeform.lock.closures import RuntimeRequest
 from edgeform.lock.lockfile import FILE_NAME, write
-from edgeform.lock.resolve import ModelRequest, RuntimeRequest, renewed
+from edgeform.lock.resolve import ModelRequest, renewed
 from edgeform.registry.open import registries_of
 from edgeform.spec.load import load
 from edgeform_wire.artifact import Artifact, Requires

@@ -9,8 +9,9 @@ from support.spec import a_site, an_object, some_devices
 from edgeform.domain.artifacts import VersionRule
 from edgeform.domain.build_request import request_of
 from edgeform.errors import Corrupt, UsageError
+from edgeform.lock.closures import RuntimeRequest, runtimes_of
 from edgeform.lock.lockfile import lock_of, read_text, rendered
-from edgeform.lock.resolve import RuntimeRequest, renewed, runtimes_of, unbuilt
+from edgeform.lock.resolve import renewed, unbuilt
 from edgeform.registry.base import VersionNotFound
 from edgeform.registry.open import registries_of
 from edgeform_wire import digest

@@ -13,9 +13,9 @@ from edgeform.build.model import model_artifact
 from edgeform.domain.hardware import Engine
 from edgeform.domain.observed import Observed, Unobserved
 from edgeform.errors import EdgeformError
+from edgeform.lock.closures import runtimes_of
 from edgeform.lock.lockfile import read as read_lock
 from edgeform.lock.lockfile import rendered
-from edgeform.lock.resolve import runtimes_of
 from edgeform.observe.command import questions_about
 from edgeform.observe.parse import observation
 from edgeform.plan import (
