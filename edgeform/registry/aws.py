@@ -7,9 +7,10 @@ from typing import Any
 from edgeform.domain.registries import AwsAccess
 from edgeform.domain.site import SecretRef
 from edgeform.errors import UsageError
+from edgeform.registry.addresses import check_is_private
 from edgeform.registry.base import RegistryFailed
 from edgeform.registry.credentials import Resolve, text_of
-from edgeform.registry.web import CONNECT_S, SILENCE_S, NotThere, check_is_private
+from edgeform.registry.web import CONNECT_S, SILENCE_S, NotThere
 
 ATTEMPTS = 3
 _MISSING = ("404", "NoSuchKey", "NoSuchBucket", "ResourceNotFound", "ValidationException")

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from edgeform.registry import semver
+from edgeform.registry.addresses import shown
 from edgeform.registry.base import (
     Known,
     Listing,
@@ -21,7 +22,7 @@ from edgeform.registry.base import (
     listed,
 )
 from edgeform.registry.spool import Offered
-from edgeform.registry.web import LoginRefused, NotThere, Web, shown
+from edgeform.registry.web import LoginRefused, NotThere, Web
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

@@ -11,6 +11,7 @@ import re
 from typing import Any
 from urllib.parse import urljoin
 
+from edgeform.registry.addresses import shown
 from edgeform.registry.base import (
     Known,
     Listing,
@@ -23,7 +24,7 @@ from edgeform.registry.base import (
 from edgeform.registry.choose import by_name, is_segment
 from edgeform.registry.directory import aliases_of
 from edgeform.registry.spool import Offered
-from edgeform.registry.web import NotThere, Web, shown
+from edgeform.registry.web import NotThere, Web
 
 MODELS_SCHEMA = "edgeform.models/1"
 MODEL_SCHEMA = "edgeform.model-index/1"

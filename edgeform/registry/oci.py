@@ -15,12 +15,13 @@ from urllib.parse import urljoin
 from edgeform.domain.registries import BasicLogin, Login, OciRef, TokenLogin
 from edgeform.errors import Corrupt
 from edgeform.registry import semver
+from edgeform.registry.addresses import origin_of, shown
 from edgeform.registry.archive import ENDINGS, unpacked
 from edgeform.registry.base import Listing, RegistryFailed, SourceRefused, VersionNotFound
 from edgeform.registry.choose import by_name, is_segment
 from edgeform.registry.credentials import Resolve, basic, hint_of, text_of
 from edgeform.registry.spool import Offered, Spool
-from edgeform.registry.web import LoginRefused, NotThere, Web, origin_of, parsed, shown
+from edgeform.registry.web import LoginRefused, NotThere, Web, parsed
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _ACCEPT = f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 import requests
 import urllib3
 from requests.auth import AuthBase
 
-from edgeform.errors import NotTrusted
+from edgeform.registry.addresses import check_is_private, check_redirect, origin_of, shown
 from edgeform.registry.base import RegistryFailed
 from edgeform.registry.spool import Dropped, Reply
 
@@ -33,7 +33,6 @@ DOCUMENT_BYTES = 32 * 2**20
 MAX_REDIRECTS = 5
 RETRIES = 3
 LONGEST_WAIT_S = 30.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Header = Callable[[], Mapping[str, str]]
 """Gives the headers that prove who asks; called when a request is made, never stored."""
@@ -212,7 +211,7 @@ class Web:
                 return found
             to = urljoin(url, found.headers.get("Location", ""))
             found.close()
-            _check_redirect(url, to)
+            check_redirect(url, to)
             url, query = to, None
         raise RegistryFailed(f"It redirects more than {MAX_REDIRECTS} times.", address=shown(url))
 
@@ -316,44 +315,6 @@ def parsed(content: bytes, url: str) -> Any:
             address=shown(url),
             hint="Is `url` the registry itself, and not a page in front of it?",
         ) from exc
-
-
-def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: whoever they name may have the registry's credentials."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
-    return parts.scheme, (parts.hostname or "").lower(), port
-
-
-def check_is_private(url: str) -> None:
-    """Nothing, if credentials may be sent to this address.
-
-    Raises:
-        NotTrusted: everybody on the way could read them.
-    """
-    scheme, host, _ = origin_of(url)
-    if scheme != "https" and host not in _LOOPBACK:
-        raise NotTrusted(
-            "A login would cross the network in the clear.",
-            address=shown(url),
-            hint="Use an https address; `ca_file` names a private authority.",
-        )
-
-
-def shown(url: str) -> str:
-    """An address for a message: no user, no query, no fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"[:300]
-
-
-def _check_redirect(url: str, to: str) -> None:
-    scheme = urlsplit(to).scheme
-    if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme == "http"):
-        raise RegistryFailed(
-            f"It redirects to {shown(to)!r}, which is not as safe as the address that was asked.",
-            address=shown(url),
-        )
 
 
 def _pause_s(found: requests.Response, attempt: int) -> float:
